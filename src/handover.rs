@@ -8,7 +8,7 @@ use slog::Logger;
 use uw_websocket_actors::handover::adoption::Heir;
 use uw_websocket_actors::handover::offer::Offers;
 use uw_websocket_actors::handover::peers::Peers;
-use uw_websocket_actors::handover::slot::Slot;
+use uw_websocket_actors::handover::slot::HandoverSlot;
 use uw_websocket_actors::handover::taker::TakerParts;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::tracker::GapTracker;
@@ -57,8 +57,8 @@ impl Handover {
         }
     }
 
-    fn slot(&self) -> Slot {
-        Slot::new(self.address.clone(), &self.heir.keys.prefix)
+    fn slot(&self) -> HandoverSlot {
+        HandoverSlot::new(self.address.clone(), &self.heir.keys.prefix)
     }
 
     /// Returns the parts of the taker of a term; `ours` are the processes whose disk queue is ours.

@@ -221,7 +221,7 @@ impl Service {
         let actors = Arc::new(settings.actors.clone());
         let begin = async |gate: LeaseGate| self.begin_term(&actors, gate).await;
         let ProcessEnd { term, reason, exit } = turns.take(begin, &mut signals).await;
-        let parts = shutdown::Parts {
+        let parts = shutdown::ShutdownParts {
             term,
             lease,
             http: Some(http),

@@ -56,7 +56,7 @@ async fn finish(archive: Option<(Archive, Vec<Shard>)>, deadline: Instant) {
 }
 
 /// The parts to shut down.
-pub struct Parts {
+pub struct ShutdownParts {
     /// The connections and the writers; `None` in stand-by.
     pub term: Option<LeadershipTerm>,
     /// The lease.
@@ -73,7 +73,7 @@ pub struct Parts {
     pub log: Logger,
 }
 
-impl Parts {
+impl ShutdownParts {
     /// Shuts everything down because of `reason`; returns `exit` unless a second signal ends it early.
     pub async fn end(mut self, reason: &str, exit: Exit, signals: &mut Signals) -> Exit {
         info!(self.log, "stopping"; "reason" => reason, "deadline_ms" => millis(self.timeout));

@@ -14,7 +14,7 @@ use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::rest::RestClient;
 use uw_websocket_actors::settings::RestSettings;
-use uw_websocket_core::audit::{HOUR_US, MINUTE_US, Subject};
+use uw_websocket_core::audit::{AuditSubject, HOUR_US, MINUTE_US};
 use uw_websocket_core::event::{Channel, ChannelIndex, Family, Symbol, Topic};
 use uw_websocket_core::request_budget::RequestLimits;
 use uw_websocket_core::settings::Secret;
@@ -49,10 +49,10 @@ struct Stage {
 impl Stage {
     /// The trades of a ticker, and an audit that began the hour before.
     fn begin(faults: &[&str]) -> Stage {
-        Stage::of(&Subject::Trades("SPY".into()), Family::Trades, faults)
+        Stage::of(&AuditSubject::Trades("SPY".into()), Family::Trades, faults)
     }
 
-    fn of(subject: &Subject, family: Family, faults: &[&str]) -> Stage {
+    fn of(subject: &AuditSubject, family: Family, faults: &[&str]) -> Stage {
         let faults: Vec<RestFault> = faults.iter().map(|fault| fault.parse().unwrap()).collect();
         let simulator = Simulator::start(SimulatorOptions {
             rate: Rate::PerSecond(500),
@@ -303,8 +303,8 @@ fn minutes_that_the_feed_withheld_become_a_gap_of_prices_and_of_exposures() {
     type Payload = fn(u64) -> String;
     run(async {
         for (subject, family, payload) in [
-            (Subject::Price("SPY".into()), Family::Prices, price as Payload),
-            (Subject::Gex("SPY".into()), Family::Gex, exposure as Payload),
+            (AuditSubject::Price("SPY".into()), Family::Prices, price as Payload),
+            (AuditSubject::Gex("SPY".into()), Family::Gex, exposure as Payload),
         ] {
             for is_lossy in [false, true] {
                 let mut stage = Stage::of(&subject, family, &[]);

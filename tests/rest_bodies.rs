@@ -5,16 +5,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use uw_websocket_core::event::Endpoint;
+use uw_websocket_core::event::BodyEndpoint;
 use uw_websocket_core::event::EntryId;
-use uw_websocket_core::snapshots::{Body, Receipt};
+use uw_websocket_core::snapshots::{Receipt, RestBody};
 
 const BEGIN: &str = "<!-- bodies -->\n";
 const END: &str = "<!-- /bodies -->";
 
 struct Example {
     channel: &'static str,
-    endpoint: Endpoint,
+    endpoint: BodyEndpoint,
     says: &'static str,
     before: &'static str,
     fetched_at: &'static str,
@@ -26,7 +26,7 @@ struct Example {
 const EXAMPLES: [Example; 4] = [
     Example {
         channel: "flow-alerts",
-        endpoint: Endpoint::FlowAlerts,
+        endpoint: BodyEndpoint::FlowAlerts,
         says: "the alert is translated and put first",
         before: r#"{"data":[{"type":"put","ticker":"SPY","created_at":"2025-10-03T18:13:07.102593Z","price":"0.3","strike":"669","option_chain":"SPY251003P00669000","total_size":3500,"total_premium":"103373","iv_start":"0.0059"}]}"#,
         fetched_at: "2025-10-03T18:14:50.515417+00:00",
@@ -35,7 +35,7 @@ const EXAMPLES: [Example; 4] = [
     },
     Example {
         channel: "price",
-        endpoint: Endpoint::StockState,
+        endpoint: BodyEndpoint::StockState,
         says: "the price replaces three fields, moves `volume` along and widens `high` or `low`",
         before: r#"{"data":{"close":"669.5999","high":"669.94","low":"668.6","open":"669.25","volume":6301169,"market_time":"regular","tape_time":"2025-10-03T18:14:43Z","total_volume":70492555,"prev_close":"669.21"}}"#,
         fetched_at: "2025-10-03T18:14:50.515417+00:00",
@@ -44,7 +44,7 @@ const EXAMPLES: [Example; 4] = [
     },
     Example {
         channel: "gex",
-        endpoint: Endpoint::SpotExposures,
+        endpoint: BodyEndpoint::SpotExposures,
         says: "the row is appended to the session's series",
         before: r#"{"data":[{"time":"2025-10-03T18:14:00.000000Z","ticker":"SPY","price":"671.15","gamma_per_one_percent_move_oi":"-318084164.09"}]}"#,
         fetched_at: "2025-10-03T18:14:50.515417+00:00",
@@ -53,7 +53,7 @@ const EXAMPLES: [Example; 4] = [
     },
     Example {
         channel: "gex_strike",
-        endpoint: Endpoint::SpotExposuresStrike,
+        endpoint: BodyEndpoint::SpotExposuresStrike,
         says: "the row of its strike is replaced; what the feed does not carry stays for ten minutes",
         before: r#"{"data":[{"ticker":"SPY","date":"2025-10-03","time":"2025-10-03T18:14:50.000000Z","strike":"510","call_gamma_oi":"4357422.04","call_gamma_ask":"-2223.18","call_delta_oi":"12.5"}]}"#,
         fetched_at: "2025-10-03T18:14:50.515417+00:00",
@@ -63,7 +63,7 @@ const EXAMPLES: [Example; 4] = [
 ];
 
 fn section(example: &Example) -> String {
-    let mut body = Body::new(example.endpoint, "SPY", true);
+    let mut body = RestBody::new(example.endpoint, "SPY", true);
     body.found_at(i64::MAX, "SPY", Some((example.before, example.fetched_at))).unwrap();
     body.add(example.event, Receipt::new(example.received_us, EntryId::default())).unwrap();
     let after = body.wanted().unwrap();

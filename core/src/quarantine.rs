@@ -85,7 +85,7 @@ pub struct QuarantinedEntry {
 
 /// The content of a quarantine file.
 #[derive(Clone, Debug, Default)]
-pub struct Listing {
+pub struct QuarantineListing {
     /// Events, oldest first.
     pub events: Vec<Quarantined>,
     /// Number of torn or foreign lines.
@@ -159,9 +159,9 @@ impl Quarantine {
 }
 
 /// Reads the quarantine file in a folder; empty if there is none.
-pub fn list(folder: &Path) -> Result<Listing, QuarantineError> {
+pub fn list(folder: &Path) -> Result<QuarantineListing, QuarantineError> {
     let path = folder.join(FILE);
-    let mut listing = Listing::default();
+    let mut listing = QuarantineListing::default();
     let file = match private::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(listing),

@@ -6,7 +6,7 @@ use crate::session::SessionCounts;
 
 /// Totals since startup, over all connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct SimulatorCounts {
     /// Requests received, including refused ones.
     pub handshakes: u64,
     /// Handshakes that were refused.
@@ -35,7 +35,7 @@ pub struct Counts {
     pub pongs: u64,
 }
 
-impl Counts {
+impl SimulatorCounts {
     /// Adds the totals of one connection.
     pub(super) fn add(&mut self, session: SessionCounts) {
         self.frames += session.frames;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 
-use crate::counts::Counts;
+use crate::counts::SimulatorCounts;
 use crate::handshake::HandshakeRequest;
 use crate::hub::{Farewell, Hub};
 use crate::misbehaviour::{Misbehaviour, OddFrame};
@@ -194,7 +194,7 @@ impl SimulatorHandle {
 
     /// Returns the totals since startup.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> SimulatorCounts {
         self.call(Hub::counts)
     }
 

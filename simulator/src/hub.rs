@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::counts::Counts;
+use crate::counts::SimulatorCounts;
 use crate::feed::{Feed, OUTBOX_LIMIT, envelope};
 use crate::handshake::{HandshakeRequest, Refusal};
-use crate::misbehaviour::{Alteration, Kind, Misbehaviour};
+use crate::misbehaviour::{Alteration, Misbehaviour, MisbehaviourKind};
 use crate::options::{Rate, SimulatorOptions};
 use crate::rest::desk::{RestDesk, RestRequest};
 use crate::session::{Room, Session};
@@ -58,7 +58,7 @@ pub(super) struct Hub {
     sessions: RefCell<Vec<Rc<Session>>>,
     orders: RefCell<Vec<Order>>,
     /// Totals of refused handshakes and closed sessions.
-    past: RefCell<Counts>,
+    past: RefCell<SimulatorCounts>,
     ignored_joins: Cell<u64>,
     last_request: RefCell<Option<HandshakeRequest>>,
     pub(super) rate: Cell<Rate>,
@@ -124,7 +124,7 @@ impl Hub {
         let order = |misbehaviour| Order { misbehaviour, handshakes_before };
         self.orders.borrow_mut().extend(misbehaviours.into_iter().map(order));
         let alteration = |order: &Order| match order.misbehaviour.kind {
-            Kind::Alter(alteration, every) => Some((alteration, every)),
+            MisbehaviourKind::Alter(alteration, every) => Some((alteration, every)),
             _ => None,
         };
         let alterations: Vec<(Alteration, u64)> =
@@ -136,7 +136,7 @@ impl Hub {
         self.changed.notify_one();
     }
 
-    fn kinds_for(&self, handshake: u64) -> Vec<Kind> {
+    fn kinds_for(&self, handshake: u64) -> Vec<MisbehaviourKind> {
         let orders = self.orders.borrow();
         orders
             .iter()
@@ -161,9 +161,9 @@ impl Hub {
         }
     }
 
-    fn refusal(&self, request: &HandshakeRequest, kinds: &[Kind]) -> Option<Refusal> {
+    fn refusal(&self, request: &HandshakeRequest, kinds: &[MisbehaviourKind]) -> Option<Refusal> {
         let ordered = kinds.iter().find_map(|kind| match kind {
-            Kind::Refuse { status, retry_after } => Some(Refusal::new(*status, *retry_after)),
+            MisbehaviourKind::Refuse { status, retry_after } => Some(Refusal::new(*status, *retry_after)),
             _ => None,
         });
         if ordered.is_some() {
@@ -233,7 +233,7 @@ impl Hub {
     /// Counts a join that a misbehaviour leaves unanswered, and returns whether it is one.
     pub(super) fn ignores_join(&self, session: &Session) -> bool {
         let limit = session.find(|kind| match kind {
-            Kind::IgnoreJoins(joins) => Some(*joins),
+            MisbehaviourKind::IgnoreJoins(joins) => Some(*joins),
             _ => None,
         });
         let is_ignored = limit.is_some_and(|joins| self.ignored_joins.get() < joins);
@@ -345,13 +345,18 @@ impl Hub {
         self.last_request.borrow().clone()
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> SimulatorCounts {
         let mut counts = self.past.borrow().clone();
         for session in self.sessions.borrow().iter() {
             counts.add(session.counts());
         }
         let feed = self.feed.borrow();
         (counts.duplicates, counts.amendments) = feed.repeats();
-        Counts { events: feed.events(), by_channel: feed.by_channel(), unheard: self.unheard.get(), ..counts }
+        SimulatorCounts {
+            events: feed.events(),
+            by_channel: feed.by_channel(),
+            unheard: self.unheard.get(),
+            ..counts
+        }
     }
 }

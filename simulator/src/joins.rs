@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::frames::Opcode;
 use crate::hub::Hub;
-use crate::misbehaviour::Kind;
+use crate::misbehaviour::MisbehaviourKind;
 use crate::session::Session;
 
 /// Text frame of a client.
@@ -38,7 +38,7 @@ async fn join(hub: &Hub, session: &Rc<Session>, topic: &str) {
         tokio::time::sleep(hub.options.ack_delay).await;
     }
     let refused = session.find(|kind| match kind {
-        Kind::RefuseTopic { topic: refused, reason } if refused == topic => Some(reason.clone()),
+        MisbehaviourKind::RefuseTopic { topic: refused, reason } if refused == topic => Some(reason.clone()),
         _ => None,
     });
     if let Some(reason) = refused {
@@ -55,7 +55,7 @@ async fn join(hub: &Hub, session: &Rc<Session>, topic: &str) {
     answer(session, topic, &json!({"response": {}, "status": "ok"}));
     hub.count_join();
     let text = session.find(|kind| match kind {
-        Kind::Notice(text) if joined == 0 => Some(text.clone()),
+        MisbehaviourKind::Notice(text) if joined == 0 => Some(text.clone()),
         _ => None,
     });
     if let Some(text) = text {

@@ -6,7 +6,7 @@
 //!
 //! Every event differs from all others and holds a number ([`event_number`]) that rises by one with each event over all
 //! channels. An event is made only when each of its receivers has room for it: a slow client slows the simulator down and
-//! loses nothing, unless [`Kind::DropWhenSlow`] is set.
+//! loses nothing, unless [`MisbehaviourKind::DropWhenSlow`] is set.
 //!
 //! `events::samples` names the field that holds the number of each channel: the last 12 hexadecimal digits of a UUID, the last
 //! 12 digits of a decimal or a text, or a session volume minus 100 000 000 000. A channel without a sample has it in `volume`.
@@ -32,11 +32,13 @@ mod rest;
 mod server;
 mod session;
 
-pub use counts::Counts;
+pub use counts::SimulatorCounts;
 pub use events::event_number;
 pub use handle::{Simulator, SimulatorHandle};
 pub use handshake::HandshakeRequest;
-pub use misbehaviour::{Alteration, InvalidMisbehaviour, Kind, Misbehaviour, OddFrame, Window};
+pub use misbehaviour::{
+    Alteration, InvalidMisbehaviour, Misbehaviour, MisbehaviourKind, OccurrenceWindow, OddFrame,
+};
 pub use options::{InvalidRate, Rate, SimulatorOptions, Spread, Waves};
 pub use recording::{
     InvalidPace, RecordedFrame, RecordedFrames, RecordedPace, Recording, is_acknowledgement,

@@ -8,18 +8,18 @@ use uw_websocket_core::labelled;
 
 /// A fault and the connections it applies to.
 ///
-/// As text: `KIND[=ARGUMENT][@N|@N..]`, see [`Kind`] for the kinds.
+/// As text: `KIND[=ARGUMENT][@N|@N..]`, see [`MisbehaviourKind`] for the kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misbehaviour {
     /// The fault.
-    pub kind: Kind,
+    pub kind: MisbehaviourKind,
     /// The connections it applies to.
-    pub window: Window,
+    pub window: OccurrenceWindow,
 }
 
 /// Selects connections by their handshakes, counted from when the misbehaviour was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
+pub enum OccurrenceWindow {
     /// Every connection, including those already open.
     All,
     /// `@N`: the first N.
@@ -30,7 +30,7 @@ pub enum Window {
 
 /// A fault. In the text forms, `N` counts events of the connection and arguments in brackets are optional.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MisbehaviourKind {
     /// `refuse=STATUS[,RETRY_AFTER]`: refuse the handshake, with `Retry-After` in seconds if given.
     Refuse {
         /// 401 has the body of the vendor, about the missing scope.
@@ -156,39 +156,39 @@ pub enum InvalidMisbehaviour {
 impl Misbehaviour {
     /// Applies to every connection.
     #[must_use]
-    pub fn new(kind: Kind) -> Misbehaviour {
-        Misbehaviour { kind, window: Window::All }
+    pub fn new(kind: MisbehaviourKind) -> Misbehaviour {
+        Misbehaviour { kind, window: OccurrenceWindow::All }
     }
 
     /// Applies to the connections of the next `n` handshakes only.
     #[must_use]
-    pub fn first(kind: Kind, n: u64) -> Misbehaviour {
-        Misbehaviour { kind, window: Window::First(n) }
+    pub fn first(kind: MisbehaviourKind, n: u64) -> Misbehaviour {
+        Misbehaviour { kind, window: OccurrenceWindow::First(n) }
     }
 
     /// Applies to all connections after the next `n` handshakes.
     #[must_use]
-    pub fn after(kind: Kind, n: u64) -> Misbehaviour {
-        Misbehaviour { kind, window: Window::After(n) }
+    pub fn after(kind: MisbehaviourKind, n: u64) -> Misbehaviour {
+        Misbehaviour { kind, window: OccurrenceWindow::After(n) }
     }
 }
 
-impl Window {
+impl OccurrenceWindow {
     /// Reads `N` or `N..`.
-    pub(super) fn parse(text: &str) -> Option<Window> {
+    pub(super) fn parse(text: &str) -> Option<OccurrenceWindow> {
         match text.strip_suffix("..") {
-            Some(n) => n.parse().ok().map(Window::After),
-            None => text.parse().ok().map(Window::First),
+            Some(n) => n.parse().ok().map(OccurrenceWindow::After),
+            None => text.parse().ok().map(OccurrenceWindow::First),
         }
     }
 
     /// Whether it contains the `n`-th handshake (from 1) since the misbehaviour was set; `None` is an earlier one.
     pub(super) fn holds(self, n: Option<u64>) -> bool {
         match (self, n) {
-            (Window::All, _) => true,
-            (Window::First(first), Some(n)) => n <= first,
-            (Window::After(first), Some(n)) => n > first,
-            (Window::First(_) | Window::After(_), None) => false,
+            (OccurrenceWindow::All, _) => true,
+            (OccurrenceWindow::First(first), Some(n)) => n <= first,
+            (OccurrenceWindow::After(first), Some(n)) => n > first,
+            (OccurrenceWindow::First(_) | OccurrenceWindow::After(_), None) => false,
         }
     }
 }
@@ -199,49 +199,53 @@ impl FromStr for Misbehaviour {
     fn from_str(text: &str) -> Result<Misbehaviour, InvalidMisbehaviour> {
         let bad = || InvalidMisbehaviour::BadArgument(text.to_owned());
         let (kind, window) = match text.rsplit_once('@') {
-            None => (text, Window::All),
-            Some((kind, window)) => (kind, Window::parse(window).ok_or_else(bad)?),
+            None => (text, OccurrenceWindow::All),
+            Some((kind, window)) => (kind, OccurrenceWindow::parse(window).ok_or_else(bad)?),
         };
         let (name, argument) = match kind.split_once('=') {
             Some((name, argument)) => (name, Some(argument)),
             None => (kind, None),
         };
-        Ok(Misbehaviour { kind: Kind::parse(name, argument)?.ok_or_else(bad)?, window })
+        Ok(Misbehaviour { kind: MisbehaviourKind::parse(name, argument)?.ok_or_else(bad)?, window })
     }
 }
 
-impl Kind {
+impl MisbehaviourKind {
     /// Returns `None` for an invalid argument.
-    fn parse(name: &str, argument: Option<&str>) -> Result<Option<Kind>, InvalidMisbehaviour> {
+    fn parse(name: &str, argument: Option<&str>) -> Result<Option<MisbehaviourKind>, InvalidMisbehaviour> {
         if let Some(odd) = OddFrame::ALL.iter().find(|odd| odd.label() == name) {
-            return Ok(period(argument, 100).map(|every| Kind::Odd(*odd, every)));
+            return Ok(period(argument, 100).map(|every| MisbehaviourKind::Odd(*odd, every)));
         }
         if let Some(alteration) = Alteration::ALL.iter().find(|alteration| alteration.label() == name) {
-            return Ok(period(argument, 10).map(|every| Kind::Alter(*alteration, every)));
+            return Ok(period(argument, 10).map(|every| MisbehaviourKind::Alter(*alteration, every)));
         }
         let text = argument.unwrap_or_default();
         let (head, tail) = text.split_once(',').map_or((text, None), |(head, tail)| (head, Some(tail)));
         let after = || tail.map_or(Some(0), |tail| tail.parse().ok());
         Ok(match name {
             "refuse" => refusal(head, tail),
-            "brief" => millis(argument, 500).map(Kind::Brief),
-            "silent" => argument.is_none().then_some(Kind::Silent),
-            "no-pong" => argument.is_none().then_some(Kind::NoPong),
-            "freeze" => text.parse().ok().map(Kind::Freeze),
-            "ignore-joins" => text.parse().ok().map(Kind::IgnoreJoins),
+            "brief" => millis(argument, 500).map(MisbehaviourKind::Brief),
+            "silent" => argument.is_none().then_some(MisbehaviourKind::Silent),
+            "no-pong" => argument.is_none().then_some(MisbehaviourKind::NoPong),
+            "freeze" => text.parse().ok().map(MisbehaviourKind::Freeze),
+            "ignore-joins" => text.parse().ok().map(MisbehaviourKind::IgnoreJoins),
             "refuse-topic" => refused_topic(head, tail),
-            "notice" => Some(Kind::Notice(argument.unwrap_or("connection limit reached").to_owned())),
-            "close" => head.parse().ok().and_then(|code| Some(Kind::Close { code, after: after()? })),
-            "cut" => text.parse().ok().map(Kind::Cut),
-            "oversized" => {
-                head.parse().ok().and_then(|bytes| Some(Kind::Oversized { bytes, after: after()? }))
+            "notice" => {
+                Some(MisbehaviourKind::Notice(argument.unwrap_or("connection limit reached").to_owned()))
             }
-            "withhold" => {
-                period(Some(head), 1).map(|every| Kind::Withhold { every, channel: tail.map(str::to_owned) })
+            "close" => {
+                head.parse().ok().and_then(|code| Some(MisbehaviourKind::Close { code, after: after()? }))
             }
-            "server-pings" => millis(argument, 1000).map(Kind::ServerPings),
+            "cut" => text.parse().ok().map(MisbehaviourKind::Cut),
+            "oversized" => head
+                .parse()
+                .ok()
+                .and_then(|bytes| Some(MisbehaviourKind::Oversized { bytes, after: after()? })),
+            "withhold" => period(Some(head), 1)
+                .map(|every| MisbehaviourKind::Withhold { every, channel: tail.map(str::to_owned) }),
+            "server-pings" => millis(argument, 1000).map(MisbehaviourKind::ServerPings),
             "drop-when-slow" => {
-                argument.map_or(Some(1 << 20), |text| text.parse().ok()).map(Kind::DropWhenSlow)
+                argument.map_or(Some(1 << 20), |text| text.parse().ok()).map(MisbehaviourKind::DropWhenSlow)
             }
             _ => return Err(InvalidMisbehaviour::UnknownKind(name.to_owned())),
         })
@@ -257,18 +261,18 @@ fn millis(argument: Option<&str>, usual: u64) -> Option<Duration> {
     argument.map_or(Some(usual), |text| text.parse().ok().filter(|ms| *ms > 0)).map(Duration::from_millis)
 }
 
-fn refusal(status: &str, retry_after: Option<&str>) -> Option<Kind> {
+fn refusal(status: &str, retry_after: Option<&str>) -> Option<MisbehaviourKind> {
     let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
     let retry_after = match retry_after {
         Some(seconds) => Some(seconds.parse().ok()?),
         None => None,
     };
-    Some(Kind::Refuse { status, retry_after })
+    Some(MisbehaviourKind::Refuse { status, retry_after })
 }
 
-fn refused_topic(topic: &str, reason: Option<&str>) -> Option<Kind> {
+fn refused_topic(topic: &str, reason: Option<&str>) -> Option<MisbehaviourKind> {
     let reason = reason.unwrap_or("your plan does not include this channel").to_owned();
-    (!topic.is_empty()).then(|| Kind::RefuseTopic { topic: topic.to_owned(), reason })
+    (!topic.is_empty()).then(|| MisbehaviourKind::RefuseTopic { topic: topic.to_owned(), reason })
 }
 
 #[cfg(test)]
@@ -282,33 +286,45 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_text_form() {
-        check("refuse=429,7", Misbehaviour::new(Kind::Refuse { status: 429, retry_after: Some(7) }));
-        check("refuse=503@3", Misbehaviour::first(Kind::Refuse { status: 503, retry_after: None }, 3));
-        check("refuse=401@2..", Misbehaviour::after(Kind::Refuse { status: 401, retry_after: None }, 2));
-        check("brief", Misbehaviour::new(Kind::Brief(Duration::from_millis(500))));
-        check("brief=90", Misbehaviour::new(Kind::Brief(Duration::from_millis(90))));
-        check("silent", Misbehaviour::new(Kind::Silent));
-        check("no-pong", Misbehaviour::new(Kind::NoPong));
-        check("freeze=5", Misbehaviour::new(Kind::Freeze(5)));
-        check("ignore-joins=1", Misbehaviour::new(Kind::IgnoreJoins(1)));
+        check(
+            "refuse=429,7",
+            Misbehaviour::new(MisbehaviourKind::Refuse { status: 429, retry_after: Some(7) }),
+        );
+        check(
+            "refuse=503@3",
+            Misbehaviour::first(MisbehaviourKind::Refuse { status: 503, retry_after: None }, 3),
+        );
+        check(
+            "refuse=401@2..",
+            Misbehaviour::after(MisbehaviourKind::Refuse { status: 401, retry_after: None }, 2),
+        );
+        check("brief", Misbehaviour::new(MisbehaviourKind::Brief(Duration::from_millis(500))));
+        check("brief=90", Misbehaviour::new(MisbehaviourKind::Brief(Duration::from_millis(90))));
+        check("silent", Misbehaviour::new(MisbehaviourKind::Silent));
+        check("no-pong", Misbehaviour::new(MisbehaviourKind::NoPong));
+        check("freeze=5", Misbehaviour::new(MisbehaviourKind::Freeze(5)));
+        check("ignore-joins=1", Misbehaviour::new(MisbehaviourKind::IgnoreJoins(1)));
         let (topic, reason) = ("gex:SPY".to_owned(), "no".to_owned());
-        check("refuse-topic=gex:SPY,no", Misbehaviour::new(Kind::RefuseTopic { topic, reason }));
-        check("notice=stop", Misbehaviour::new(Kind::Notice("stop".to_owned())));
-        check("close=1008,4", Misbehaviour::new(Kind::Close { code: 1008, after: 4 }));
-        check("close=1001", Misbehaviour::new(Kind::Close { code: 1001, after: 0 }));
-        check("cut=10@1", Misbehaviour::first(Kind::Cut(10), 1));
+        check("refuse-topic=gex:SPY,no", Misbehaviour::new(MisbehaviourKind::RefuseTopic { topic, reason }));
+        check("notice=stop", Misbehaviour::new(MisbehaviourKind::Notice("stop".to_owned())));
+        check("close=1008,4", Misbehaviour::new(MisbehaviourKind::Close { code: 1008, after: 4 }));
+        check("close=1001", Misbehaviour::new(MisbehaviourKind::Close { code: 1001, after: 0 }));
+        check("cut=10@1", Misbehaviour::first(MisbehaviourKind::Cut(10), 1));
         let bytes = 1 << 30;
-        check("oversized=1073741824", Misbehaviour::new(Kind::Oversized { bytes, after: 0 }));
+        check("oversized=1073741824", Misbehaviour::new(MisbehaviourKind::Oversized { bytes, after: 0 }));
         let channel = Some("news".to_owned());
-        check("withhold=9,news", Misbehaviour::new(Kind::Withhold { every: 9, channel }));
-        check("withhold=1", Misbehaviour::new(Kind::Withhold { every: 1, channel: None }));
-        check("server-pings", Misbehaviour::new(Kind::ServerPings(Duration::from_secs(1))));
-        check("drop-when-slow=4096", Misbehaviour::new(Kind::DropWhenSlow(4096)));
+        check("withhold=9,news", Misbehaviour::new(MisbehaviourKind::Withhold { every: 9, channel }));
+        check("withhold=1", Misbehaviour::new(MisbehaviourKind::Withhold { every: 1, channel: None }));
+        check("server-pings", Misbehaviour::new(MisbehaviourKind::ServerPings(Duration::from_secs(1))));
+        check("drop-when-slow=4096", Misbehaviour::new(MisbehaviourKind::DropWhenSlow(4096)));
         for odd in OddFrame::ALL {
-            check(odd.label(), Misbehaviour::new(Kind::Odd(*odd, 100)));
+            check(odd.label(), Misbehaviour::new(MisbehaviourKind::Odd(*odd, 100)));
         }
         for alteration in Alteration::ALL {
-            check(&format!("{}=3", alteration.label()), Misbehaviour::new(Kind::Alter(*alteration, 3)));
+            check(
+                &format!("{}=3", alteration.label()),
+                Misbehaviour::new(MisbehaviourKind::Alter(*alteration, 3)),
+            );
         }
     }
 
@@ -333,9 +349,9 @@ mod tests {
 
     #[test]
     fn a_window_counts_handshakes_since_it_was_set() {
-        assert!(Window::All.holds(None));
-        assert!(Window::First(2).holds(Some(2)) && !Window::First(2).holds(Some(3)));
-        assert!(Window::After(2).holds(Some(3)) && !Window::After(2).holds(Some(2)));
-        assert!(!Window::First(2).holds(None) && !Window::After(2).holds(None));
+        assert!(OccurrenceWindow::All.holds(None));
+        assert!(OccurrenceWindow::First(2).holds(Some(2)) && !OccurrenceWindow::First(2).holds(Some(3)));
+        assert!(OccurrenceWindow::After(2).holds(Some(3)) && !OccurrenceWindow::After(2).holds(Some(2)));
+        assert!(!OccurrenceWindow::First(2).holds(None) && !OccurrenceWindow::After(2).holds(None));
     }
 }

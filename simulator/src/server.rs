@@ -18,7 +18,7 @@ use crate::frames::Opcode;
 use crate::handshake::{self, HandshakeError, HandshakeRequest};
 use crate::hub::Hub;
 use crate::joins;
-use crate::misbehaviour::Kind;
+use crate::misbehaviour::MisbehaviourKind;
 use crate::rest::serve as rest;
 use crate::session::{Ending, Session};
 
@@ -154,7 +154,7 @@ async fn write(hub: &Hub, session: &Rc<Session>, writer: &mut OwnedWriteHalf) ->
 async fn ping(session: &Rc<Session>) {
     loop {
         let every = session.find(|kind| match kind {
-            Kind::ServerPings(every) => Some(*every),
+            MisbehaviourKind::ServerPings(every) => Some(*every),
             _ => None,
         });
         let Some(every) = every else {
@@ -175,7 +175,7 @@ async fn ping(session: &Rc<Session>) {
 async fn close_early(session: &Rc<Session>) {
     loop {
         let after = session.find(|kind| match kind {
-            Kind::Brief(after) => Some(*after),
+            MisbehaviourKind::Brief(after) => Some(*after),
             _ => None,
         });
         match after {

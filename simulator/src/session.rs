@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 
 use crate::frames::{self, Opcode};
-use crate::misbehaviour::{Alteration, Kind, OddFrame};
+use crate::misbehaviour::{Alteration, MisbehaviourKind, OddFrame};
 use crate::odd;
 
 /// Whether a session takes another event.
@@ -39,7 +39,7 @@ pub(super) struct Session {
     /// Unwritten frames.
     outbox: RefCell<Vec<u8>>,
     topics: RefCell<Vec<String>>,
-    kinds: RefCell<Vec<Kind>>,
+    kinds: RefCell<Vec<MisbehaviourKind>>,
     /// Whether `kinds` is not empty; spares every event a borrow.
     misbehaves: Cell<bool>,
     /// Whether it was opened on the documentation's path, where it answers only pings.
@@ -69,7 +69,7 @@ pub(super) struct SessionCounts {
 }
 
 impl Session {
-    pub(super) fn new(number: u64, is_on_docs_path: bool, kinds: Vec<Kind>) -> Session {
+    pub(super) fn new(number: u64, is_on_docs_path: bool, kinds: Vec<MisbehaviourKind>) -> Session {
         let session = Session {
             number,
             outbox: RefCell::default(),
@@ -93,7 +93,7 @@ impl Session {
     }
 
     /// Sets its misbehaviours.
-    pub(super) fn misbehave(&self, kinds: Vec<Kind>) {
+    pub(super) fn misbehave(&self, kinds: Vec<MisbehaviourKind>) {
         if *self.kinds.borrow() == kinds {
             return;
         }
@@ -110,26 +110,26 @@ impl Session {
     }
 
     /// Returns the first answer of `choose` over its misbehaviours.
-    pub(super) fn find<T>(&self, choose: impl FnMut(&Kind) -> Option<T>) -> Option<T> {
+    pub(super) fn find<T>(&self, choose: impl FnMut(&MisbehaviourKind) -> Option<T>) -> Option<T> {
         self.kinds.borrow().iter().find_map(choose)
     }
 
-    fn has(&self, is: impl Fn(&Kind) -> bool) -> bool {
+    fn has(&self, is: impl Fn(&MisbehaviourKind) -> bool) -> bool {
         self.misbehaves.get() && self.kinds.borrow().iter().any(is)
     }
 
     /// Whether it answers only pings.
     pub(super) fn is_silent(&self) -> bool {
-        self.is_on_docs_path || self.has(|kind| matches!(kind, Kind::Silent))
+        self.is_on_docs_path || self.has(|kind| matches!(kind, MisbehaviourKind::Silent))
     }
 
     pub(super) fn answers_pings(&self) -> bool {
-        !self.has(|kind| matches!(kind, Kind::NoPong))
+        !self.has(|kind| matches!(kind, MisbehaviourKind::NoPong))
     }
 
     /// Whether it neither reads nor writes.
     pub(super) fn is_frozen(&self) -> bool {
-        self.has(|kind| matches!(kind, Kind::Freeze(after) if self.events_since() >= *after))
+        self.has(|kind| matches!(kind, MisbehaviourKind::Freeze(after) if self.events_since() >= *after))
     }
 
     pub(super) fn counts(&self) -> SessionCounts {
@@ -176,7 +176,7 @@ impl Session {
                 return Room::Gone;
             }
             let drops = self.find(|kind| match kind {
-                Kind::DropWhenSlow(bytes) => Some(*bytes),
+                MisbehaviourKind::DropWhenSlow(bytes) => Some(*bytes),
                 _ => None,
             });
             if let Some(bytes) = drops {
@@ -213,8 +213,14 @@ impl Session {
         }
         let number = self.events_since() + 1;
         let pings = self.find(|kind| match kind {
-            Kind::Alter(Alteration::Fragments, every) if number.is_multiple_of(*every) => Some(false),
-            Kind::Alter(Alteration::FragmentsWithPings, every) if number.is_multiple_of(*every) => Some(true),
+            MisbehaviourKind::Alter(Alteration::Fragments, every) if number.is_multiple_of(*every) => {
+                Some(false)
+            }
+            MisbehaviourKind::Alter(Alteration::FragmentsWithPings, every)
+                if number.is_multiple_of(*every) =>
+            {
+                Some(true)
+            }
             _ => None,
         });
         match pings {
@@ -236,7 +242,7 @@ impl Session {
             rest.is_some_and(|rest| matches!(rest.first(), Some(b':' | b'"')))
         };
         self.has(|kind| match kind {
-            Kind::Withhold { every, channel } => {
+            MisbehaviourKind::Withhold { every, channel } => {
                 number.is_multiple_of(*every) && channel.as_deref().is_none_or(is_of)
             }
             _ => false,
@@ -248,10 +254,14 @@ impl Session {
         let events = self.events_since();
         for kind in self.kinds.borrow().iter() {
             match kind {
-                Kind::Odd(odd, every) if events > 0 && events.is_multiple_of(*every) => self.send_odd(*odd),
-                Kind::Close { code, after } if events == *after => self.close(*code),
-                Kind::Oversized { bytes, after } if events == *after => self.announce(*bytes, prefix),
-                Kind::Cut(after) if events == *after => self.cut(prefix, payload),
+                MisbehaviourKind::Odd(odd, every) if events > 0 && events.is_multiple_of(*every) => {
+                    self.send_odd(*odd);
+                }
+                MisbehaviourKind::Close { code, after } if events == *after => self.close(*code),
+                MisbehaviourKind::Oversized { bytes, after } if events == *after => {
+                    self.announce(*bytes, prefix);
+                }
+                MisbehaviourKind::Cut(after) if events == *after => self.cut(prefix, payload),
                 _ => {}
             }
         }

@@ -14,7 +14,7 @@ use uw_websocket_core::event::Symbol;
 
 use self::events::{ArchivedEvents, Tell};
 use super::lines::write_event;
-use super::moments::Moment;
+use super::moments::When;
 use super::wanted::Wanted;
 use super::{complain, symbol};
 use crate::exit::Exit;
@@ -76,11 +76,11 @@ struct Selected {
     #[arg(long, value_delimiter = ',', value_name = "SYMBOLS", value_parser = symbol)]
     symbol: Vec<Symbol>,
     /// Start: a time (2026-01-02T14:30:00Z), a day (2026-01-02, UTC) or an age (6h)
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
-    from: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    from: Option<When>,
     /// End, exclusive: a time, a day or an age
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
-    to: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    to: Option<When>,
 }
 
 impl Selected {

@@ -1,6 +1,6 @@
 //! The REST endpoints of the channels that are joined.
 
-use uw_websocket_core::backfill::query::Query;
+use uw_websocket_core::backfill::query::RestQuery;
 use uw_websocket_core::channel::fill::FillSource;
 use uw_websocket_core::event::{Channel, Symbol, Topic};
 use uw_websocket_core::settings::Targets;
@@ -39,12 +39,12 @@ pub(super) fn of_channels<'t>(
 impl ChannelSource<'_> {
     /// Builds a request for this many of the newest rows, where the endpoint takes a number; `None` without an endpoint, or
     /// without the symbol that it needs.
-    pub(super) fn newest(&self, rows: usize) -> Option<Query> {
+    pub(super) fn newest(&self, rows: usize) -> Option<RestQuery> {
         let source = self.source?;
         if source.needs_symbol() && self.symbol.is_none() {
             return None;
         }
-        let mut query = Query::new(source, self.symbol.as_ref().map(Symbol::as_str));
+        let mut query = RestQuery::new(source, self.symbol.as_ref().map(Symbol::as_str));
         for (name, value) in &mut query.pairs {
             if *name == "limit" {
                 *value = rows.min(source.limit).to_string();
@@ -55,7 +55,7 @@ impl ChannelSource<'_> {
 }
 
 /// Borrows the parameters of a request, as the client takes them.
-pub(super) fn pairs(query: &Query) -> Vec<(&str, &str)> {
+pub(super) fn pairs(query: &RestQuery) -> Vec<(&str, &str)> {
     query.pairs.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 

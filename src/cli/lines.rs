@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use uw_websocket_core::archive::Line;
+use uw_websocket_core::archive::ArchiveLine;
 
 use crate::escape::{json_escaped, write_line};
 
 /// Writes a line: byte for byte as in the archive, except that on a terminal what controls one is escaped.
-pub(super) fn write_event(out: &mut impl Write, line: &Line<'_>, is_terminal: bool) -> io::Result<()> {
+pub(super) fn write_event(out: &mut impl Write, line: &ArchiveLine<'_>, is_terminal: bool) -> io::Result<()> {
     let mut text = Vec::new();
     line.write(&mut text);
     if is_terminal {

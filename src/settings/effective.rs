@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::mistake::shown;
-use super::sources::{Merged, Origin};
+use super::sources::{Merged, SettingOrigin};
 use super::urls;
 use super::variable::{Preset, Secrecy, Variable};
 use super::variables::VARIABLES;
@@ -17,7 +17,7 @@ pub struct EffectiveValue {
     /// The value, secrets masked; `None` if it is unset and has no default.
     pub value: Option<String>,
     /// The origin.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
 }
 
 pub(super) fn values(merged: &Merged) -> Vec<EffectiveValue> {
@@ -36,7 +36,7 @@ fn value(variable: &Variable, merged: &Merged) -> EffectiveValue {
     EffectiveValue {
         name: variable.name,
         value,
-        origin: sourced.map_or(Origin::Default, |sourced| sourced.origin),
+        origin: sourced.map_or(SettingOrigin::Default, |sourced| sourced.origin),
     }
 }
 

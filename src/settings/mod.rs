@@ -39,7 +39,7 @@ use variables::VariableValues;
 pub use effective::EffectiveValue;
 pub use mistake::{SettingsError, SettingsErrors, SettingsWarning};
 pub use service::{HttpSettings, LogFormat, LogSettings};
-pub use sources::{Origin, Sources};
+pub use sources::{SettingOrigin, Sources};
 pub use variable::{Preset, Secrecy, Variable};
 pub use variables::VARIABLES;
 pub use words::log_level;

@@ -49,7 +49,7 @@ impl Sources {
 
 /// The origin of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// The default.
     Default,
     /// The `.env` file.
@@ -62,14 +62,14 @@ pub enum Origin {
     CommandLine,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Origin::Default => "default",
-            Origin::DotEnv => ".env",
-            Origin::Environment => "environment",
-            Origin::File => "file",
-            Origin::CommandLine => "command line",
+            SettingOrigin::Default => "default",
+            SettingOrigin::DotEnv => ".env",
+            SettingOrigin::Environment => "environment",
+            SettingOrigin::File => "file",
+            SettingOrigin::CommandLine => "command line",
         })
     }
 }
@@ -77,7 +77,7 @@ impl fmt::Display for Origin {
 /// The text of a variable: trimmed, never empty.
 pub(super) struct Sourced {
     pub text: String,
-    pub origin: Origin,
+    pub origin: SettingOrigin,
 }
 
 /// All variables of the table that have a value, from any source.
@@ -99,7 +99,7 @@ impl Merged {
         let url = sources.redis_url.as_ref().map(Secret::reveal);
         for (name, text) in [("LOG_LEVEL", sources.log_level.as_deref()), ("REDIS_URL", url)] {
             if let Some(text) = text {
-                values.insert(name, Sourced { text: text.to_owned(), origin: Origin::CommandLine });
+                values.insert(name, Sourced { text: text.to_owned(), origin: SettingOrigin::CommandLine });
             }
         }
         let warnings = suggestions::unknown_names(given.0.keys().map(String::as_str));
@@ -119,7 +119,7 @@ impl Merged {
 
 fn default_of(variable: &Variable) -> Option<Sourced> {
     match variable.preset {
-        Preset::Value(text) => Some(Sourced { text: text.to_owned(), origin: Origin::Default }),
+        Preset::Value(text) => Some(Sourced { text: text.to_owned(), origin: SettingOrigin::Default }),
         Preset::Unset(_) => None,
     }
 }
@@ -130,7 +130,7 @@ struct Given(BTreeMap<String, Value>);
 /// A given value; the text is `None` if it is not UTF-8.
 struct Value {
     text: Option<String>,
-    origin: Origin,
+    origin: SettingOrigin,
 }
 
 impl Given {
@@ -139,21 +139,21 @@ impl Given {
         let mut given = Given(BTreeMap::new());
         let file = sources.dotenv.as_deref().map(|path| dotenv::read(path, mistakes)).unwrap_or_default();
         for (name, text) in file {
-            given.put(&name, Some(text), Origin::DotEnv);
+            given.put(&name, Some(text), SettingOrigin::DotEnv);
         }
         let environment =
             || sources.environment.iter().filter_map(|(name, value)| Some((name.to_str()?, value)));
         let is_upper = |name: &str| !name.bytes().any(|b| b.is_ascii_lowercase());
         for (name, value) in environment().filter(|(name, _)| !is_upper(name)) {
-            given.put(name, value.to_str().map(str::to_owned), Origin::Environment);
+            given.put(name, value.to_str().map(str::to_owned), SettingOrigin::Environment);
         }
         for (name, value) in environment().filter(|(name, _)| is_upper(name)) {
-            given.put(name, value.to_str().map(str::to_owned), Origin::Environment);
+            given.put(name, value.to_str().map(str::to_owned), SettingOrigin::Environment);
         }
         given
     }
 
-    fn put(&mut self, name: &str, text: Option<String>, origin: Origin) {
+    fn put(&mut self, name: &str, text: Option<String>, origin: SettingOrigin) {
         let text = text.map(|text| text.trim_start_matches('\u{feff}').trim().to_owned());
         if text.as_deref() != Some("") {
             self.0.insert(name.to_ascii_uppercase(), Value { text, origin });
@@ -182,7 +182,7 @@ impl Given {
                 match files::secret(Path::new(path)) {
                     Ok(text) => {
                         let text = cleaned(variable, &text, mistakes)?;
-                        Some(Sourced { text, origin: Origin::File })
+                        Some(Sourced { text, origin: SettingOrigin::File })
                     }
                     Err(reason) => {
                         mistakes.push(unreadable(&twin, path, reason, name));

@@ -67,14 +67,14 @@ impl LinkError {
 }
 
 /// The connection, in a cluster to all masters.
-pub struct Link {
+pub struct StreamReader {
     store: Store,
     address: Address,
 }
 
 /// A stream, and the ID after which it is read, or below which it is read backwards.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ReadPlace {
     /// The stream's key.
     pub key: String,
     /// The last known ID.
@@ -83,7 +83,7 @@ pub struct Place {
 
 /// An entry without its ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum EntryContent {
     /// The payload of an event, byte for byte.
     Payload(Vec<u8>),
     /// The fields of anything else.
@@ -94,7 +94,7 @@ pub enum Content {
 #[derive(Debug, Default)]
 pub struct Page {
     /// The next entries.
-    pub entries: Vec<(EntryId, Content)>,
+    pub entries: Vec<(EntryId, EntryContent)>,
     /// The ID of the entry after them, if it is too large to be read.
     pub too_large: Option<EntryId>,
     /// Whether there may be more.
@@ -113,9 +113,9 @@ impl Page {
 /// A page of `SCAN`: the next cursor and the keys.
 type Keys = (u64, Vec<StreamName>);
 
-impl Link {
+impl StreamReader {
     /// Connects and logs in. `prefix` is that of the keys.
-    pub async fn open(settings: &RedisSettings, prefix: &str) -> Result<Link, LinkError> {
+    pub async fn open(settings: &RedisSettings, prefix: &str) -> Result<StreamReader, LinkError> {
         let address = Address::new(settings)?;
         // a server that cannot be examined now is reported by the connection
         if let Ok(Some(unsuitable)) = guard::examine(&address, prefix).await {
@@ -127,7 +127,7 @@ impl Link {
         question.command(&[b"SCAN", b"0", b"COUNT", b"1"]).expect(SCAN_PAGE);
         match store.ask(&question, |reply| refusal(&reply)).await {
             // a name may be longer than all of ours
-            Ok(()) | Err(StoreFault::TooLarge(_)) => Ok(Link { store, address }),
+            Ok(()) | Err(StoreFault::TooLarge(_)) => Ok(StreamReader { store, address }),
             Err(fault) => Err(fault.into()),
         }
     }
@@ -173,12 +173,12 @@ impl Link {
     /// Reads the next entries of each place, at most `count`, none after `until`.
     pub async fn pages<'p>(
         &mut self,
-        places: &'p [Place],
+        places: &'p [ReadPlace],
         until: Option<EntryId>,
         count: usize,
     ) -> Result<Vec<Page>, LinkError> {
         let bytes = page_bytes(places.len());
-        let range = |place: &'p Place| StreamRange::new(&place.key, place.after, until, (count, bytes));
+        let range = |place: &'p ReadPlace| StreamRange::new(&place.key, place.after, until, (count, bytes));
         let ranges: Vec<StreamRange<'p>> = places.iter().map(range).collect();
         let pages = self.store.pages(&ranges).await?;
         let keys: Vec<&str> = places.iter().map(|place| place.key.as_str()).collect();
@@ -191,12 +191,12 @@ impl Link {
     /// below `since`.
     pub async fn pages_before<'p>(
         &mut self,
-        places: &'p [Place],
+        places: &'p [ReadPlace],
         since: EntryId,
         count: usize,
     ) -> Result<Vec<Page>, LinkError> {
         let bytes = page_bytes(places.len());
-        let range = |place: &'p Place| {
+        let range = |place: &'p ReadPlace| {
             StreamRange::new(&place.key, place.after, Some(since), (count, bytes)).backwards()
         };
         let ranges: Vec<StreamRange<'p>> = places.iter().map(range).collect();
@@ -205,7 +205,7 @@ impl Link {
 
     /// Waits until there are entries at any of the places. Returns the indices of the places with entries, at most
     /// `count` each; nothing after a second. `None` if there are more than one query can read.
-    pub async fn wait(&mut self, places: &[Place], count: usize) -> Result<Option<Arrived>, LinkError> {
+    pub async fn wait(&mut self, places: &[ReadPlace], count: usize) -> Result<Option<Arrived>, LinkError> {
         // a server that was replaced gets no more entries
         self.store.verify().await?;
         if self.address.cluster().is_some() {
@@ -243,7 +243,7 @@ impl Link {
     }
 
     /// Does the same in a cluster, whose nodes refuse one `XREAD` for streams of several slots: looks at each stream.
-    async fn look(&mut self, places: &[Place], count: usize) -> Result<Option<Arrived>, LinkError> {
+    async fn look(&mut self, places: &[ReadPlace], count: usize) -> Result<Option<Arrived>, LinkError> {
         let size = (count, page_bytes(places.len()));
         let began = Instant::now();
         loop {
@@ -269,7 +269,7 @@ impl Link {
 }
 
 /// The entries that arrived, by the index of their place.
-pub type Arrived = Vec<(usize, Vec<(EntryId, Content)>)>;
+pub type Arrived = Vec<(usize, Vec<(EntryId, EntryContent)>)>;
 
 /// Adds the streams of one server.
 async fn add_streams(
@@ -336,7 +336,7 @@ fn keys_of(reply: &Reply<'_>, prefix: &str) -> Option<Keys> {
 }
 
 /// The streams of a reply are in the order of the query.
-fn arrived_at(reply: &Reply<'_>, places: &[Place]) -> Result<Arrived, LinkError> {
+fn arrived_at(reply: &Reply<'_>, places: &[ReadPlace]) -> Result<Arrived, LinkError> {
     let unexpected = || LinkError::Unexpected(reply.kind().to_owned());
     let streams = match reply {
         Reply::Array(Some(streams)) => &streams[..],
@@ -356,11 +356,11 @@ fn arrived_at(reply: &Reply<'_>, places: &[Place]) -> Result<Arrived, LinkError>
     streams.iter().map(stream).collect()
 }
 
-fn read((id, fields): StreamEntry) -> (EntryId, Content) {
+fn read((id, fields): StreamEntry) -> (EntryId, EntryContent) {
     let content = match <[Vec<u8>; 2]>::try_from(fields) {
-        Ok([name, payload]) if name == b"payload" => Content::Payload(payload),
-        Ok(pair) => Content::Fields(texts(&pair)),
-        Err(fields) => Content::Fields(texts(&fields)),
+        Ok([name, payload]) if name == b"payload" => EntryContent::Payload(payload),
+        Ok(pair) => EntryContent::Fields(texts(&pair)),
+        Err(fields) => EntryContent::Fields(texts(&fields)),
     };
     (id, content)
 }

@@ -1,7 +1,7 @@
 //! The vendor's limit of requests is shared: a fill leaves the fetcher its part. `make reader` has the long run.
 
 use uw_websocket_simulator::{
-    Kind, Misbehaviour, Rate, RestLimits, RestOptions, Simulator, SimulatorOptions, Spread,
+    Misbehaviour, MisbehaviourKind, Rate, RestLimits, RestOptions, Simulator, SimulatorOptions, Spread,
 };
 
 use crate::support::poller::{Poller, Shares};
@@ -37,7 +37,8 @@ fn a_fill_that_needs_more_than_its_part_leaves_the_fetcher_the_rest() {
         .start_ready();
     // more than 500 rows for each request of a minute; handshakes count, so one attempt at a time is refused
     let unsent = || simulator.generated().iter().filter(|event| event.is_unsent).count();
-    simulator.also_misbehave(Misbehaviour::new(Kind::Refuse { status: 503, retry_after: Some(3) }));
+    simulator
+        .also_misbehave(Misbehaviour::new(MisbehaviourKind::Refuse { status: 503, retry_after: Some(3) }));
     simulator.cut_all();
     simulator.set_rate(Rate::PerSecond(10_000));
     wait_for("more is missed than a minute's requests can fetch", SOON, || {

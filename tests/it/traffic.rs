@@ -2,7 +2,8 @@
 //! Every event has a number, so that each of them can be found once and in order.
 
 use uw_websocket_simulator::{
-    Kind, Misbehaviour, OddFrame, Rate, Simulator, SimulatorHandle, SimulatorOptions, event_number,
+    Misbehaviour, MisbehaviourKind, OddFrame, Rate, Simulator, SimulatorHandle, SimulatorOptions,
+    event_number,
 };
 
 use crate::support::attack::Attack;
@@ -99,7 +100,7 @@ fn frames_that_are_no_events_are_counted_among_the_events() {
         OddFrame::WrongShape,
         OddFrame::Binary,
     ];
-    let misbehaviours = odd.map(|odd| Misbehaviour::new(Kind::Odd(odd, EVERY)));
+    let misbehaviours = odd.map(|odd| Misbehaviour::new(MisbehaviourKind::Odd(odd, EVERY)));
     let (simulator, redis) = (simulator(Rate::Max, misbehaviours.into()), RedisServer::start());
     let service = start(&simulator, &redis);
     wait_until_stored(&simulator, &service);

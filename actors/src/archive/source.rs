@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use uw_websocket_core::archive::{ArchivePosition, Frames, Line};
+use uw_websocket_core::archive::{ArchiveLine, ArchivePosition, Frames};
 use uw_websocket_core::spool::{Dropped, Followed, Follower, SpoolError};
 
 use crate::queue::archiving::{Archiving, Offer};
@@ -79,7 +79,7 @@ impl Source {
                 Followed::Record(record) if offer.not_stored.contains(record.seq()) => {}
                 Followed::Record(record) => {
                     *last_us = record.received_us();
-                    frames.push(&Line::of(&record));
+                    frames.push(&ArchiveLine::of(&record));
                 }
                 Followed::Missing { from, to } => {
                     let missing = (to - from) - offer.not_stored.covered(from, to);

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use slog::{Logger, error, info, warn};
-use uw_websocket_core::archive::{ArchiveStore, Frames, Line};
+use uw_websocket_core::archive::{ArchiveLine, ArchiveStore, Frames};
 
 use super::fetched::{FetchedRows, RowLoss};
 use super::source::{Loss, Source};
@@ -220,7 +220,7 @@ impl ArchiveThread {
     fn take_fetched(&mut self) -> bool {
         let Some(part) = self.parts.fetched.take() else { return false };
         for (id, row) in &part.rows {
-            self.frames.push(&Line::of_row(&part.topic, *id, row));
+            self.frames.push(&ArchiveLine::of_row(&part.topic, *id, row));
         }
         self.frames.advance(&part.topic, part.position);
         if let Some(RowLoss { rows, between }) = part.loss {

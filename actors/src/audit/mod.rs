@@ -11,12 +11,12 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
 use uw_websocket_core::audit::blind::Blind;
-use uw_websocket_core::audit::evidence::{self, NoEvidence, Pages, Query};
+use uw_websocket_core::audit::evidence::{self, AuditQuery, NoEvidence, Pages};
 use uw_websocket_core::audit::hours::Hours;
-use uw_websocket_core::audit::question::{Answer, Asked, Known, Notice, Question, Unseen};
-use uw_websocket_core::audit::{HOUR_US, Subject, series};
+use uw_websocket_core::audit::question::{Asked, AuditAnswer, AuditQuestion, Notice, ReceivedEvents, Unseen};
+use uw_websocket_core::audit::{AuditSubject, HOUR_US, series};
 use uw_websocket_core::event::Channel;
-use uw_websocket_core::request_budget::{Purpose, Usage};
+use uw_websocket_core::request_budget::{Purpose, TokenUsage};
 use uw_websocket_core::time::iso_utc;
 
 use crate::ledger::gap::{Gap, GapReason};
@@ -123,7 +123,7 @@ impl Course {
             let Course { parts, hours, blind, .. } = self;
             let mut kept = parts.tap.kept();
             kept.forget(now_us);
-            hours.open(Known { kept: &kept, blind, now_us }, &mut parts.chance)
+            hours.open(ReceivedEvents { kept: &kept, blind, now_us }, &mut parts.chance)
         };
         self.act(notices);
         // a query that is due again immediately would be repeated forever
@@ -135,7 +135,12 @@ impl Course {
             let notices = {
                 let Course { parts, hours, blind, .. } = self;
                 let kept = parts.tap.kept();
-                hours.answered(question, answer, Known { kept: &kept, blind, now_us }, &mut parts.chance)
+                hours.answered(
+                    question,
+                    answer,
+                    ReceivedEvents { kept: &kept, blind, now_us },
+                    &mut parts.chance,
+                )
             };
             self.act(notices);
         }
@@ -160,30 +165,30 @@ impl Course {
         }
     }
 
-    async fn ask(&self, question: &Question) -> Answer {
+    async fn ask(&self, question: &AuditQuestion) -> AuditAnswer {
         if (self.parts.is_filling)() {
-            return Answer::Later;
+            return AuditAnswer::Later;
         }
         let Some(subject) = self.hours.subject(question.position) else {
-            return Answer::Nothing(NoEvidence::NoRows);
+            return AuditAnswer::Nothing(NoEvidence::NoRows);
         };
         let answer = match &question.asked {
             Asked::Sums => {
                 let query = subject.ticker().map(evidence::sums_query);
-                self.read(query, |body| evidence::sums(body).map(Answer::Sums)).await
+                self.read(query, |body| evidence::sums(body).map(AuditAnswer::Sums)).await
             }
             Asked::Rows { from_us, to_us } => self.rows(Pages::new(subject, *from_us, *to_us)).await,
             Asked::Minutes { hour_us } => {
                 let query = series::day_query(subject, *hour_us);
-                self.read(query, |body| series::day(subject, *hour_us, body).map(Answer::Minutes)).await
+                self.read(query, |body| series::day(subject, *hour_us, body).map(AuditAnswer::Minutes)).await
             }
             Asked::Newest => {
                 let query = series::newest_query(subject);
-                self.read(query, |body| series::newest(subject, body).map(Answer::Newest)).await
+                self.read(query, |body| series::newest(subject, body).map(AuditAnswer::Newest)).await
             }
         };
         let answer = answer.unwrap_or_else(|nothing| nothing);
-        if let Answer::Nothing(why) = &answer {
+        if let AuditAnswer::Nothing(why) = &answer {
             debug!(self.parts.log, "no evidence"; "topic" => subject.topic(), "why" => %why);
         }
         answer
@@ -192,46 +197,46 @@ impl Course {
     /// Asks for one answer and reads it.
     async fn read(
         &self,
-        query: Option<Query>,
-        read: impl Fn(&[u8]) -> Result<Answer, NoEvidence>,
-    ) -> Result<Answer, Answer> {
-        let Some(query) = query else { return Err(Answer::Nothing(NoEvidence::NoRows)) };
-        read(&self.get(&query).await?).map_err(Answer::Nothing)
+        query: Option<AuditQuery>,
+        read: impl Fn(&[u8]) -> Result<AuditAnswer, NoEvidence>,
+    ) -> Result<AuditAnswer, AuditAnswer> {
+        let Some(query) = query else { return Err(AuditAnswer::Nothing(NoEvidence::NoRows)) };
+        read(&self.get(&query).await?).map_err(AuditAnswer::Nothing)
     }
 
-    async fn rows(&self, mut pages: Pages) -> Result<Answer, Answer> {
+    async fn rows(&self, mut pages: Pages) -> Result<AuditAnswer, AuditAnswer> {
         loop {
             let body = self.get(&pages.query()).await?;
-            if let Some(rows) = pages.take(&body).map_err(Answer::Nothing)? {
-                return Ok(Answer::Rows(rows));
+            if let Some(rows) = pages.take(&body).map_err(AuditAnswer::Nothing)? {
+                return Ok(AuditAnswer::Rows(rows));
             }
         }
     }
 
-    async fn get(&self, query: &Query) -> Result<bytes::Bytes, Answer> {
+    async fn get(&self, query: &AuditQuery) -> Result<bytes::Bytes, AuditAnswer> {
         let parameters: Vec<(&str, &str)> =
             query.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer = self.client.get(Purpose::Audit, &query.path, &parameters).await;
         let answer = answer.map_err(|error| self.without_answer(query, &error))?;
-        if answer.usage == Usage::default() {
-            return Err(Answer::Nothing(NoEvidence::NoUsage));
+        if answer.usage == TokenUsage::default() {
+            return Err(AuditAnswer::Nothing(NoEvidence::NoUsage));
         }
         Ok(answer.body)
     }
 
-    fn without_answer(&self, query: &Query, error: &RestError) -> Answer {
+    fn without_answer(&self, query: &AuditQuery, error: &RestError) -> AuditAnswer {
         debug!(self.parts.log, "audit without an answer"; "path" => &query.path, "error" => %error);
         match error.fault() {
             RestFault::NotNow | RestFault::Limited | RestFault::Retryable | RestFault::Unauthorised => {
-                Answer::Later
+                AuditAnswer::Later
             }
-            _ => Answer::Nothing(NoEvidence::Refused),
+            _ => AuditAnswer::Nothing(NoEvidence::Refused),
         }
     }
 
     fn act(&self, notices: Vec<Notice>) {
         let log = &self.parts.log;
-        let topic = |position| self.hours.subject(position).map(Subject::topic).unwrap_or_default();
+        let topic = |position| self.hours.subject(position).map(AuditSubject::topic).unwrap_or_default();
         for notice in notices {
             match notice {
                 Notice::Unseen(unseen) => self.record(&unseen),

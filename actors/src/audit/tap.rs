@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use uw_websocket_core::audit::Subject;
-use uw_websocket_core::audit::kept::Kept;
+use uw_websocket_core::audit::AuditSubject;
+use uw_websocket_core::audit::kept::KeptIdentities;
 use uw_websocket_core::event::{ChannelIndex, Topic};
 
 use crate::observation::Observations;
@@ -15,26 +15,26 @@ const MAX_TICKERS: usize = 50;
 /// Keeps of the events what the audit needs. Cloned into each decoder; without an audit there is none.
 #[derive(Clone, Debug)]
 pub struct AuditTap {
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<KeptIdentities>>,
     /// By channel: whether any of its events is audited.
     audited: Arc<[bool]>,
 }
 
 /// Returns what is audited of the joined topics, and the topics of audited channels that are not.
 #[must_use]
-pub fn subjects<'t>(topics: impl Iterator<Item = &'t Topic>) -> (Vec<Subject>, Vec<String>) {
+pub fn subjects<'t>(topics: impl Iterator<Item = &'t Topic>) -> (Vec<AuditSubject>, Vec<String>) {
     let (mut subjects, mut left_out) = (Vec::new(), Vec::new());
     for topic in topics {
         let channel = topic.channel.name();
         let ticker = topic.symbol.as_ref().map(|symbol| symbol.as_str().to_owned());
         let subject = match (channel, ticker) {
-            ("flow-alerts", None) => Subject::Alerts(Vec::new()),
-            ("news", None) => Subject::News,
-            ("option_trades", Some(ticker)) => Subject::Trades(ticker),
-            ("price", Some(ticker)) => Subject::Price(ticker),
-            ("gex", Some(ticker)) => Subject::Gex(ticker),
-            ("gex_strike", Some(ticker)) => Subject::Strikes(ticker),
-            ("gex_strike_expiry", Some(ticker)) => Subject::StrikesByExpiry(ticker),
+            ("flow-alerts", None) => AuditSubject::Alerts(Vec::new()),
+            ("news", None) => AuditSubject::News,
+            ("option_trades", Some(ticker)) => AuditSubject::Trades(ticker),
+            ("price", Some(ticker)) => AuditSubject::Price(ticker),
+            ("gex", Some(ticker)) => AuditSubject::Gex(ticker),
+            ("gex_strike", Some(ticker)) => AuditSubject::Strikes(ticker),
+            ("gex_strike_expiry", Some(ticker)) => AuditSubject::StrikesByExpiry(ticker),
             // the trades of the whole market are hundreds of pages a minute, and the other endpoints need a ticker
             ("flow-alerts" | "option_trades" | "price" | "gex" | "gex_strike" | "gex_strike_expiry", _) => {
                 left_out.push(topic.to_string());
@@ -42,7 +42,7 @@ pub fn subjects<'t>(topics: impl Iterator<Item = &'t Topic>) -> (Vec<Subject>, V
             }
             _ => continue,
         };
-        let of_channel = subjects.iter().filter(|known: &&Subject| known.channel() == channel).count();
+        let of_channel = subjects.iter().filter(|known: &&AuditSubject| known.channel() == channel).count();
         if subjects.contains(&subject) {
             continue;
         }
@@ -58,11 +58,11 @@ pub fn subjects<'t>(topics: impl Iterator<Item = &'t Topic>) -> (Vec<Subject>, V
 impl AuditTap {
     /// Creates a tap for these subjects.
     #[must_use]
-    pub fn new(subjects: Vec<Subject>, observations: &Observations) -> AuditTap {
+    pub fn new(subjects: Vec<AuditSubject>, observations: &Observations) -> AuditTap {
         let is_audited = |name: &str| subjects.iter().any(|subject| subject.channel() == name);
         let audited =
             observations.channels.iter().map(|channel| is_audited(channel.channel.name())).collect();
-        AuditTap { kept: Arc::new(Mutex::new(Kept::new(subjects))), audited }
+        AuditTap { kept: Arc::new(Mutex::new(KeptIdentities::new(subjects))), audited }
     }
 
     /// Keeps an event that arrived at `received_us`.
@@ -84,7 +84,7 @@ impl AuditTap {
     }
 
     /// Returns what is kept.
-    pub fn kept(&self) -> MutexGuard<'_, Kept> {
+    pub fn kept(&self) -> MutexGuard<'_, KeptIdentities> {
         lock(&self.kept)
     }
 }
@@ -111,7 +111,10 @@ mod tests {
         ];
         let (found, left_out) = subjects(topics.iter());
         let spy = || "SPY".to_owned();
-        assert_eq!(found, [Subject::Price(spy()), Subject::StrikesByExpiry(spy()), Subject::News]);
+        assert_eq!(
+            found,
+            [AuditSubject::Price(spy()), AuditSubject::StrikesByExpiry(spy()), AuditSubject::News]
+        );
         assert_eq!(left_out, ["gex"]);
     }
 

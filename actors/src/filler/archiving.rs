@@ -9,12 +9,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use slog::{Logger, error};
 use uw_websocket_core::archive::StreamPosition;
-use uw_websocket_core::backfill::answer::Row;
-use uw_websocket_core::backfill::job::{Job, Writing, parse_topic};
+use uw_websocket_core::backfill::answer::FetchedRow;
+use uw_websocket_core::backfill::job::{BatchWriting, FillJob, parse_topic};
 use uw_websocket_core::event::EntryId;
 
 use super::ended::EndedFill;
-use super::records::Records;
+use super::records::FillRecords;
 use crate::archive::fetched::{FetchedPart, FetchedRows, MAX_TOPICS, RowLoss};
 use crate::log_throttle::LogThrottle;
 use crate::observation::Observations;
@@ -51,7 +51,7 @@ impl Archiving {
     }
 
     /// Looks for the topics whose rows an earlier process may have left.
-    pub(super) async fn remember_topics(&self, records: &mut Records) -> Result<(), StoreFault> {
+    pub(super) async fn remember_topics(&self, records: &mut FillRecords) -> Result<(), StoreFault> {
         let Some(way) = &self.way else { return Ok(()) };
         let since = EntryId { ms: (unix_micros() / 1000).saturating_sub(LOOK_BACK_MS), seq: 0 };
         let has_rows = |fill: &EndedFill| fill.rows > 0 && parse_topic(&fill.topic).is_some();
@@ -62,14 +62,14 @@ impl Archiving {
     }
 
     /// Notes that a job has or may have rows.
-    pub(super) fn expect_rows(&self, job: &Job) {
+    pub(super) fn expect_rows(&self, job: &FillJob) {
         if let Some(way) = self.way.as_ref().filter(|_| job.source().is_some()) {
             way.stand(&job.topic);
         }
     }
 
     /// Reads a topic's stream up to its end, so that the next rows can be handed over at once.
-    pub(super) async fn catch_up(&self, records: &mut Records, topic: &str) -> Result<(), StoreFault> {
+    pub(super) async fn catch_up(&self, records: &mut FillRecords, topic: &str) -> Result<(), StoreFault> {
         let Some(way) = &self.way else { return Ok(()) };
         if way.is_new(topic) {
             let stream = records.backfill(topic);
@@ -83,7 +83,7 @@ impl Archiving {
     }
 
     /// Reads what the archive has not got of all topics, some of it at a time.
-    pub(super) async fn catch_up_all(&self, records: &mut Records) -> Result<(), StoreFault> {
+    pub(super) async fn catch_up_all(&self, records: &mut FillRecords) -> Result<(), StoreFault> {
         let Some(way) = &self.way else { return Ok(()) };
         for topic in way.behind() {
             read_on(way, records, &topic).await?;
@@ -92,7 +92,7 @@ impl Archiving {
     }
 
     /// Hands over a batch that Redis has stored, if everything before it is handed over.
-    pub(super) fn hand_over(&mut self, topic: &str, rows: &[Row], writing: &Writing) {
+    pub(super) fn hand_over(&mut self, topic: &str, rows: &[FetchedRow], writing: &BatchWriting) {
         let Some(way) = &self.way else { return };
         let stand = way.stand(topic);
         let mut is_handed_over = false;
@@ -129,7 +129,7 @@ impl Archiving {
 }
 
 /// Hands over what the stream has behind the position, as far as there is room.
-async fn read_on(way: &FetchedRows, records: &mut Records, topic: &str) -> Result<(), StoreFault> {
+async fn read_on(way: &FetchedRows, records: &mut FillRecords, topic: &str) -> Result<(), StoreFault> {
     let stream = records.backfill(topic);
     for _ in 0..PAGES_AT_ONCE {
         let Some(stand) = way.stand(topic).filter(|_| way.has_room()) else { return Ok(()) };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use slog::warn;
-use uw_websocket_core::backfill::job::{Edges, Job};
+use uw_websocket_core::backfill::job::{Edges, FillJob};
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::time::{MAX_AHEAD_US, hold_back};
 
@@ -77,7 +77,7 @@ impl Work {
     }
 
     /// Confines a job that was read to what one of ours can be.
-    pub(super) fn confine(&mut self, job: &mut Job) {
+    pub(super) fn confine(&mut self, job: &mut FillJob) {
         let held = job.confine(unix_micros());
         self.note_future(held, "ws:fill");
         let mut room = self.room_for_edges();
@@ -114,7 +114,7 @@ impl Work {
     /// Puts a job off whose keys are not what they should be, so that the others go on; returns other faults.
     pub(super) fn put_off(
         &mut self,
-        job: &mut Job,
+        job: &mut FillJob,
         fault: StoreFault,
         now_us: u64,
     ) -> Result<After, StoreFault> {
@@ -144,13 +144,13 @@ impl Work {
 }
 
 /// Keeps the edges of a job if there is room for them.
-pub(super) fn keep_edges(job: &mut Job, room: &mut usize) {
+pub(super) fn keep_edges(job: &mut FillJob, room: &mut usize) {
     match room.checked_sub(size_of_edges(job)) {
         Some(left) => *room = left,
         None => job.forget_edges(),
     }
 }
 
-fn size_of_edges(job: &Job) -> usize {
+fn size_of_edges(job: &FillJob) -> usize {
     job.edges.as_ref().map_or(0, |edges: &Edges| edges.fingerprints.len())
 }

@@ -1,13 +1,13 @@
 //! The entries of an interval that Redis has already: live events, and rows fetched for other gaps.
 
-use uw_websocket_core::backfill::job::{Edges, Job, MAX_EDGES};
+use uw_websocket_core::backfill::job::{Edges, FillJob, MAX_EDGES};
 use uw_websocket_core::backfill::key;
-use uw_websocket_core::backfill::known::Known;
-use uw_websocket_core::channel::fill::{FillSource, Identity};
+use uw_websocket_core::backfill::known::KnownRows;
+use uw_websocket_core::channel::fill::{FillSource, RowIdentity};
 use uw_websocket_core::event::{EntryId, Scope};
 
 use super::at_key::AtKey;
-use super::records::Records;
+use super::records::FillRecords;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::pages::{End, MAX_ENTRY, StreamEntry, StreamRange};
 
@@ -25,7 +25,7 @@ pub(super) const MAX_KNOWN: usize = 1_000_000;
 /// The known entries around a gap.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
-    pub known: Known,
+    pub known: KnownRows,
     /// Whether the live stream has lost events of that time.
     pub are_trimmed: bool,
     /// Whether the live stream has events that arrived in the interval asked for.
@@ -33,17 +33,17 @@ pub(super) struct Surroundings {
 }
 
 /// Returns the time at which all live events are there that may be rows of the interval, in Unix microseconds.
-pub(super) fn complete_us(source: &FillSource, job: &Job) -> u64 {
+pub(super) fn complete_us(source: &FillSource, job: &FillJob) -> u64 {
     job.to_us.saturating_add((source.margin_ms + AFTER_MS) * 1000)
 }
 
 /// Reads the events before a gap, when it has closed: a cap may trim them until it is filled.
 pub(super) async fn early(
-    records: &mut Records,
+    records: &mut FillRecords,
     source: &FillSource,
-    job: &Job,
+    job: &FillJob,
 ) -> Result<Option<Edges>, StoreFault> {
-    if source.identity == Identity::None || !has_stream(job) {
+    if source.identity == RowIdentity::None || !has_stream(job) {
         return Ok(None);
     }
     let stream = records.live(&job.topic);
@@ -73,13 +73,13 @@ fn or_trimmed(found: Result<bool, StoreFault>) -> Result<bool, StoreFault> {
 
 /// Reads everything that is known of a gap's interval.
 pub(super) async fn around(
-    records: &mut Records,
+    records: &mut FillRecords,
     source: &FillSource,
-    job: &Job,
+    job: &FillJob,
     has_streams: bool,
 ) -> Result<Surroundings, StoreFault> {
     let mut around = Surroundings::default();
-    if source.identity == Identity::None {
+    if source.identity == RowIdentity::None {
         return Ok(around);
     }
     let margin_ms = source.margin_ms;
@@ -107,7 +107,7 @@ pub(super) async fn around(
         // those of before the gap may be in both; where events may be equal, each must count once
         let early = early.into_iter().flat_map(Edges::iter);
         match source.identity {
-            Identity::Shared(_) if !live.is_empty() => {}
+            RowIdentity::Shared(_) if !live.is_empty() => {}
             _ => early.for_each(|fingerprint| around.known.add(fingerprint)),
         }
         for fingerprint in live {
@@ -131,16 +131,16 @@ pub(super) async fn around(
 }
 
 /// A channel that is joined for the whole market has a stream per symbol, and none with all events.
-fn has_stream(job: &Job) -> bool {
+fn has_stream(job: &FillJob) -> bool {
     job.parts().is_some_and(|topic| topic.symbol.is_some() || topic.channel.scope() == Scope::Global)
 }
 
-fn before(source: &FillSource, job: &Job) -> EntryId {
+fn before(source: &FillSource, job: &FillJob) -> EntryId {
     EntryId { ms: (job.from_us / 1000).saturating_sub(source.margin_ms + BEFORE_MS), seq: 0 }
 }
 
 /// Whether a stream has lost entries above an ID.
-async fn has_lost(records: &mut Records, stream: &str, above: EntryId) -> Result<bool, StoreFault> {
+async fn has_lost(records: &mut FillRecords, stream: &str, above: EntryId) -> Result<bool, StoreFault> {
     let first = records.store.ends(&[stream], End::First).await.at(stream)?.pop().unwrap_or_default();
     if first <= above && first != EntryId::default() {
         return Ok(false);
@@ -150,7 +150,7 @@ async fn has_lost(records: &mut Records, stream: &str, above: EntryId) -> Result
 
 /// Reads a part of a stream for as long as `visit` wants more of it.
 async fn read(
-    records: &mut Records,
+    records: &mut FillRecords,
     stream: &str,
     mut after: EntryId,
     until: Option<EntryId>,

@@ -1,11 +1,11 @@
 //! Reads the ended fills back.
 
-use uw_websocket_core::backfill::job::Job;
+use uw_websocket_core::backfill::job::FillJob;
 use uw_websocket_core::backfill::outcome::{FillReason, FillStatus};
 use uw_websocket_core::event::EntryId;
 
 use super::at_key::AtKey;
-use super::records::Records;
+use super::records::FillRecords;
 use crate::ledger::gap::MAX_NAME;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::pages::{MAX_ENTRY, StreamRange};
@@ -34,7 +34,7 @@ impl EndedFill {
     /// Returns the name of its job, as long as there was one.
     #[must_use]
     pub fn name(&self) -> String {
-        Job::new(self.gap, self.topic.clone(), (0, 0)).field()
+        FillJob::new(self.gap, self.topic.clone(), (0, 0)).field()
     }
 
     /// `None` for an entry of another program.
@@ -55,7 +55,7 @@ impl EndedFill {
     }
 }
 
-impl Records {
+impl FillRecords {
     /// Returns those of the fills that have ended after an ID that are wanted, oldest first.
     pub async fn ended_after(
         &mut self,

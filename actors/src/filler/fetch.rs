@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use slog::Logger;
 use thiserror::Error;
-use uw_websocket_core::backfill::query::Query;
+use uw_websocket_core::backfill::query::RestQuery;
 use uw_websocket_core::request_budget::Purpose;
 
 use crate::observation::RestObservation;
@@ -21,7 +21,7 @@ const LIMITED_PAUSE: Duration = Duration::from_secs(1);
 const UNAUTHORISED_PAUSE: Duration = Duration::from_secs(300);
 
 /// Sends a request and returns the whole body of a success, decoded.
-pub type Fetch = Rc<dyn Fn(Query) -> LocalBoxFuture<'static, Result<Bytes, FetchFault>>>;
+pub type Fetch = Rc<dyn Fn(RestQuery) -> LocalBoxFuture<'static, Result<Bytes, FetchFault>>>;
 
 /// A request without a usable answer, by what follows from it. No text has a secret.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub fn open(
 ) -> Result<Fetch, String> {
     let client = RestClient::new(&settings, observation, log).map_err(|error| error.to_string())?;
     let client = Rc::new(client);
-    Ok(Rc::new(move |query: Query| {
+    Ok(Rc::new(move |query: RestQuery| {
         let client = Rc::clone(&client);
         Box::pin(async move {
             let pairs: Vec<(&str, &str)> =

@@ -37,7 +37,7 @@ use uw_websocket_core::settings::KeySettings;
 use self::archiving::Archiving;
 use self::doubts::Doubts;
 use self::fetch::Fetch;
-use self::records::Records;
+use self::records::FillRecords;
 use self::state::Work;
 pub use self::work::is_missed;
 use crate::archive::fetched::FetchedRows;
@@ -127,7 +127,7 @@ impl FillerParts {
         };
         Some(Work {
             gaps: GapPublisher::new(address.clone(), &keys.prefix),
-            records: Records::new(address, &keys.prefix),
+            records: FillRecords::new(address, &keys.prefix),
             keys,
             joined,
             fetch,

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use uw_websocket_core::backfill::answer::Row;
-use uw_websocket_core::backfill::job::{Job, Writing};
+use uw_websocket_core::backfill::answer::FetchedRow;
+use uw_websocket_core::backfill::job::{BatchWriting, FillJob};
 use uw_websocket_core::backfill::trust::{can_be_next, with_room};
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::ids::{Exhausted, next_id};
@@ -39,7 +39,7 @@ const REQUESTS: &str = "requests";
 
 /// The keys and their connection.
 #[derive(Debug)]
-pub struct Records {
+pub struct FillRecords {
     /// The connection.
     pub store: Store,
     prefix: String,
@@ -58,11 +58,11 @@ pub enum Written {
     Refused(String),
 }
 
-impl Records {
+impl FillRecords {
     /// Creates the records under `prefix`.
     #[must_use]
-    pub fn new(address: Address, prefix: &str) -> Records {
-        Records {
+    pub fn new(address: Address, prefix: &str) -> FillRecords {
+        FillRecords {
             store: Store::new(address),
             prefix: prefix.to_owned(),
             hash: format!("{prefix}:ws:fill"),
@@ -122,7 +122,7 @@ impl Records {
     }
 
     /// Reads jobs by name; `None` for one that is gone, larger than a job, or not a job.
-    pub async fn jobs(&mut self, names: &[String]) -> Result<Vec<Option<Job>>, StoreFault> {
+    pub async fn jobs(&mut self, names: &[String]) -> Result<Vec<Option<FillJob>>, StoreFault> {
         let mut jobs = Vec::with_capacity(names.len());
         for names in names.chunks(READ_AT_ONCE) {
             let mut lengths = Vec::with_capacity(names.len());
@@ -145,7 +145,7 @@ impl Records {
                         return Err(StoreFault::answered(&reply));
                     }
                     let name = asked.next();
-                    let job = text(&reply).and_then(|json| serde_json::from_str::<Job>(&json).ok());
+                    let job = text(&reply).and_then(|json| serde_json::from_str::<FillJob>(&json).ok());
                     let job = job.filter(|job| name.is_some_and(|name| *name == job.field()));
                     found.extend(name.zip(job));
                     Ok(())
@@ -204,7 +204,7 @@ impl Records {
     }
 
     /// Saves jobs, and with them that all gaps up to one have theirs.
-    pub async fn save(&mut self, jobs: &[Job], planned: Option<EntryId>) -> Result<(), StoreFault> {
+    pub async fn save(&mut self, jobs: &[FillJob], planned: Option<EntryId>) -> Result<(), StoreFault> {
         let mut pairs: Vec<(String, String)> =
             planned.map(|id| (PLANNED.to_owned(), id.to_string())).into_iter().collect();
         for job in jobs {
@@ -221,7 +221,7 @@ impl Records {
     }
 
     /// Adds a job unless there is one of its name; returns whether it did.
-    pub async fn add(&mut self, job: &Job) -> Result<bool, StoreFault> {
+    pub async fn add(&mut self, job: &FillJob) -> Result<bool, StoreFault> {
         let json = serde_json::to_string(job).map_err(|error| StoreFault::Unreachable(error.to_string()))?;
         let mut set = Commands::default();
         set.command(&[b"HSETNX", self.hash.as_bytes(), job.field().as_bytes(), json.as_bytes()]);
@@ -236,7 +236,7 @@ impl Records {
     }
 
     /// Removes a job.
-    pub async fn remove(&mut self, job: &Job) -> Result<(), StoreFault> {
+    pub async fn remove(&mut self, job: &FillJob) -> Result<(), StoreFault> {
         let mut delete = Commands::default();
         delete.command(&[b"HDEL", self.hash.as_bytes(), job.field().as_bytes()]);
         self.store.ask(&delete, |reply| done(&reply)).await
@@ -282,13 +282,13 @@ impl Records {
     }
 
     /// Writes rows under their reserved IDs in one transaction. After an error that says nothing about the outcome,
-    /// [`Records::has_rows`] does.
+    /// [`FillRecords::has_rows`] does.
     pub async fn write(
         &mut self,
         (stream, maxlen): (&str, u64),
-        (job, source): (&Job, &str),
-        rows: &[Row],
-        writing: &Writing,
+        (job, source): (&FillJob, &str),
+        rows: &[FetchedRow],
+        writing: &BatchWriting,
     ) -> Result<Written, StoreFault> {
         let (gap, cap) = (job.gap.to_string(), maxlen.to_string());
         let mut commands = Commands::default();
@@ -315,16 +315,16 @@ impl Records {
     }
 
     /// Returns whether a batch of which the rows are no longer at hand was written: nobody else writes to the stream.
-    pub async fn has_rows(&mut self, stream: &str, writing: &Writing) -> Result<bool, StoreFault> {
+    pub async fn has_rows(&mut self, stream: &str, writing: &BatchWriting) -> Result<bool, StoreFault> {
         Ok(self.last_id(stream).await? >= writing.last())
     }
 
     async fn has_row(
         &mut self,
         stream: &str,
-        job: &Job,
+        job: &FillJob,
         source: &str,
-        row: &Row,
+        row: &FetchedRow,
         id: EntryId,
     ) -> Result<bool, StoreFault> {
         let gap = job.gap.to_string();
@@ -335,7 +335,7 @@ impl Records {
     }
 
     /// Writes the entry about an ended job under its ID; returns `false` if the stream is past it.
-    pub async fn post(&mut self, job: &Job, (from_us, to_us): (u64, u64)) -> Result<bool, StoreFault> {
+    pub async fn post(&mut self, job: &FillJob, (from_us, to_us): (u64, u64)) -> Result<bool, StoreFault> {
         let Some(ended) = &job.ended else { return Ok(true) };
         let reason = ended.flaw.as_ref().map_or("", |flaw| flaw.reason.label());
         let detail = ended.flaw.as_ref().map_or("", |flaw| flaw.detail.as_str());

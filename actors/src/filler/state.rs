@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slog::Logger;
 use tokio::time::Instant;
-use uw_websocket_core::backfill::job::Job;
+use uw_websocket_core::backfill::job::FillJob;
 use uw_websocket_core::backfill::plan::Joined;
 use uw_websocket_core::backfill::walk::Walk;
 use uw_websocket_core::event::EntryId;
@@ -14,7 +14,7 @@ use uw_websocket_core::settings::KeySettings;
 use super::archiving::Archiving;
 use super::doubts::Doubts;
 use super::fetch::Fetch;
-use super::records::Records;
+use super::records::FillRecords;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::publisher::GapPublisher;
 use crate::observation::Observations;
@@ -23,7 +23,7 @@ use crate::queue::progress::StorageProgress;
 /// The state of the loop; Redis has everything that has to survive it.
 pub(super) struct Work {
     pub gaps: GapPublisher,
-    pub records: Records,
+    pub records: FillRecords,
     pub keys: KeySettings,
     pub joined: Joined,
     pub fetch: Fetch,
@@ -31,7 +31,7 @@ pub(super) struct Work {
     pub stored: StorageProgress,
     /// The time up to which everything received is stored.
     pub stored_us: u64,
-    pub jobs: BTreeMap<String, Job>,
+    pub jobs: BTreeMap<String, FillJob>,
     /// What is met in Redis that is not ours.
     pub doubts: Doubts,
     /// The job that is walked, and its walk.

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use slog::{info, warn};
 use uw_websocket_core::backfill::answer::Unfit;
 use uw_websocket_core::backfill::deadline::is_over;
-use uw_websocket_core::backfill::job::{Ended, Flaw, Job, Writing};
+use uw_websocket_core::backfill::job::{BatchWriting, Ended, FillJob, Flaw};
 use uw_websocket_core::backfill::outcome::{FillReason, FillStatus};
-use uw_websocket_core::backfill::query::Query;
-use uw_websocket_core::backfill::walk::{Batch, Step, Walk};
+use uw_websocket_core::backfill::query::RestQuery;
+use uw_websocket_core::backfill::walk::{FillBatch, FillStep, Walk};
 use uw_websocket_core::channel::fill::FillSource;
 use uw_websocket_core::event::{Channel, EntryId};
 use uw_websocket_core::time::iso_utc;
@@ -31,7 +31,7 @@ const WAIT_US: u64 = 1_000_000;
 
 impl Work {
     /// Takes a job one step further.
-    pub(super) async fn turn(&mut self, job: &mut Job, now_us: u64) -> Result<After, StoreFault> {
+    pub(super) async fn turn(&mut self, job: &mut FillJob, now_us: u64) -> Result<After, StoreFault> {
         if job.ended.is_some() {
             return self.post(job).await;
         }
@@ -49,10 +49,12 @@ impl Work {
         }
         let Some(active) = &mut self.active else { return Ok(After::Stays) };
         match active.walk.step(job) {
-            Step::Ask(query) => self.ask(source, job, query).await,
-            Step::Write(batch) => self.write(source, job, &batch).await,
-            Step::Done if active.walk.is_doubtful(job, active.has_events) => self.doubt(job, now_us).await,
-            Step::Done => {
+            FillStep::Ask(query) => self.ask(source, job, query).await,
+            FillStep::Write(batch) => self.write(source, job, &batch).await,
+            FillStep::Done if active.walk.is_doubtful(job, active.has_events) => {
+                self.doubt(job, now_us).await
+            }
+            FillStep::Done => {
                 let (status, flaw) = active.walk.outcome(job);
                 self.end_as(job, status, flaw, now_us).await
             }
@@ -60,7 +62,7 @@ impl Work {
     }
 
     /// Returns why going on with a job makes no sense.
-    fn hopeless(&self, source: &FillSource, job: &Job, now_us: u64) -> Option<Flaw> {
+    fn hopeless(&self, source: &FillSource, job: &FillJob, now_us: u64) -> Option<Flaw> {
         if job.writing.is_some() {
             // what was sent is looked up first
             return None;
@@ -83,7 +85,7 @@ impl Work {
     async fn activate(
         &mut self,
         source: &'static FillSource,
-        job: &mut Job,
+        job: &mut FillJob,
         now_us: u64,
     ) -> Result<bool, StoreFault> {
         if let Some(writing) = &job.writing {
@@ -114,8 +116,8 @@ impl Work {
     async fn ask(
         &mut self,
         source: &'static FillSource,
-        job: &mut Job,
-        query: Query,
+        job: &mut FillJob,
+        query: RestQuery,
     ) -> Result<After, StoreFault> {
         self.book_request().await?;
         let fetched = (self.fetch)(query).await;
@@ -152,7 +154,7 @@ impl Work {
         self.end_early(job, flaw, now_us).await
     }
 
-    fn answered(&mut self, job: &mut Job, body: &Bytes) -> Result<(), Unfit> {
+    fn answered(&mut self, job: &mut FillJob, body: &Bytes) -> Result<(), Unfit> {
         let Some(active) = &mut self.active else { return Ok(()) };
         active.walk.answered(job, body)?;
         (job.failures, job.failing_since_us) = (0, 0);
@@ -160,7 +162,7 @@ impl Work {
     }
 
     /// Puts a job off after a failure of the endpoint.
-    async fn fail(&mut self, job: &mut Job, text: String, now_us: u64) -> Result<After, StoreFault> {
+    async fn fail(&mut self, job: &mut FillJob, text: String, now_us: u64) -> Result<After, StoreFault> {
         job.failures = job.failures.saturating_add(1);
         if job.failing_since_us == 0 {
             job.failing_since_us = now_us;
@@ -184,8 +186,8 @@ impl Work {
     async fn write(
         &mut self,
         source: &FillSource,
-        job: &mut Job,
-        batch: &Batch,
+        job: &mut FillJob,
+        batch: &FillBatch,
     ) -> Result<After, StoreFault> {
         self.archiving.catch_up(&mut self.records, &job.topic).await?;
         let stream = self.records.backfill(&job.topic);
@@ -193,7 +195,7 @@ impl Work {
         job.forget_writing();
         let first = self.records.reserve(&stream, (job.unused, batch.rows.len() as u64), now_us).await?;
         let canceled = batch.rows.iter().filter(|row| row.is_canceled).count() as u64;
-        let writing = Writing {
+        let writing = BatchWriting {
             first,
             rows: batch.rows.len() as u64,
             canceled,
@@ -235,7 +237,7 @@ impl Work {
 
     /// Asks once more from the beginning: an answer without rows says the same as one to a parameter that the vendor does
     /// not know.
-    async fn doubt(&mut self, job: &mut Job, now_us: u64) -> Result<After, StoreFault> {
+    async fn doubt(&mut self, job: &mut FillJob, now_us: u64) -> Result<After, StoreFault> {
         if job.was_doubted {
             let flaw = Flaw::new(FillReason::Empty, "the live stream has events of the interval");
             return self.end(job, FillStatus::Partial, flaw, now_us).await;
@@ -248,7 +250,7 @@ impl Work {
     }
 
     /// Ends a job before the end of its interval.
-    async fn end_early(&mut self, job: &mut Job, flaw: Flaw, now_us: u64) -> Result<After, StoreFault> {
+    async fn end_early(&mut self, job: &mut FillJob, flaw: Flaw, now_us: u64) -> Result<After, StoreFault> {
         let is_partial = job.rows + job.known > 0 || flaw.reason == FillReason::Budget;
         let status = if is_partial { FillStatus::Partial } else { FillStatus::Impossible };
         self.end(job, status, flaw, now_us).await
@@ -256,7 +258,7 @@ impl Work {
 
     async fn end(
         &mut self,
-        job: &mut Job,
+        job: &mut FillJob,
         status: FillStatus,
         flaw: Flaw,
         now_us: u64,
@@ -266,7 +268,7 @@ impl Work {
 
     async fn end_as(
         &mut self,
-        job: &mut Job,
+        job: &mut FillJob,
         status: FillStatus,
         flaw: Option<Flaw>,
         now_us: u64,
@@ -277,7 +279,7 @@ impl Work {
     }
 
     /// Writes the entry about the end, under an ID that is saved first; then the job goes.
-    async fn post(&mut self, job: &mut Job) -> Result<After, StoreFault> {
+    async fn post(&mut self, job: &mut FillJob) -> Result<After, StoreFault> {
         if !self.gate.may_write() {
             return Ok(After::Stays);
         }
@@ -303,7 +305,7 @@ impl Work {
         Ok(After::Gone)
     }
 
-    fn report(&self, job: &Job) {
+    fn report(&self, job: &FillJob) {
         let Some(ended) = &job.ended else { return };
         self.observations.fills.ended(ended.status).add(1);
         if let Some(counts) = self.observations.channel_named(channel_of(job).name()) {
@@ -316,14 +318,14 @@ impl Work {
             "requests" => job.requests, "detail" => detail);
     }
 
-    fn count_rows(&self, job: &Job, rows: u64) {
+    fn count_rows(&self, job: &FillJob, rows: u64) {
         if let Some(counts) = self.observations.channel_named(channel_of(job).name()) {
             counts.fill_rows.add(rows);
         }
     }
 
     /// Saves a job, if this instance may still write.
-    async fn save(&mut self, job: &Job) -> Result<(), StoreFault> {
+    async fn save(&mut self, job: &FillJob) -> Result<(), StoreFault> {
         if !self.gate.may_write() {
             return Err(StoreFault::Unreachable("the lease is not confirmed".into()));
         }
@@ -332,6 +334,6 @@ impl Work {
 }
 
 /// Returns the channel of a job; one of an unknown name has no endpoint and no counts.
-fn channel_of(job: &Job) -> Channel {
+fn channel_of(job: &FillJob) -> Channel {
     job.parts().map_or_else(|| Channel::Other("".into()), |topic| topic.channel)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use slog::{info, warn};
 use tokio::time::{Instant, sleep};
 use uw_websocket_core::backfill::deadline::rank;
-use uw_websocket_core::backfill::job::{Ended, Job};
+use uw_websocket_core::backfill::job::{Ended, FillJob};
 use uw_websocket_core::backfill::outcome::FillStatus;
 use uw_websocket_core::backfill::plan::{self, GapToFill};
 use uw_websocket_core::event::EntryId;
@@ -79,11 +79,11 @@ impl Work {
     /// Chooses the most urgent job that is due; one whose chunk is on the way goes first, since that would be lost.
     fn choose(&self, now_us: u64) -> Option<String> {
         // what was sent is looked up before anything else is written to the stream
-        let sent: Vec<&Job> = self.jobs.values().filter(|job| job.writing.is_some()).collect();
+        let sent: Vec<&FillJob> = self.jobs.values().filter(|job| job.writing.is_some()).collect();
         if let Some(job) = sent.iter().find(|job| job.next_us <= now_us) {
             return Some(job.field());
         }
-        let is_due = |job: &Job| {
+        let is_due = |job: &FillJob| {
             job.next_us <= now_us
                 && (now_us >= self.paused_until_us || job.ended.is_some())
                 && sent.iter().all(|sent| sent.topic != job.topic)
@@ -93,7 +93,7 @@ impl Work {
         if let Some(job) = active {
             return Some(job.field());
         }
-        self.jobs.values().filter(|job| is_due(job)).min_by_key(|job| rank(job)).map(Job::field)
+        self.jobs.values().filter(|job| is_due(job)).min_by_key(|job| rank(job)).map(FillJob::field)
     }
 
     /// Reads what is new: gaps of the ledger, and jobs that were asked for by hand.
@@ -165,7 +165,7 @@ impl Work {
         for entry in &page.entries {
             let gap = gap_of(entry).filter(|gap| is_missed(gap.reason)).map(|gap| self.of_the_past(gap));
             let of_gap = gap.into_iter().flat_map(|gap| self.jobs_of(entry.0, &gap));
-            let mut of_gap: Vec<Job> = of_gap.collect();
+            let mut of_gap: Vec<FillJob> = of_gap.collect();
             of_gap.retain(|job| !ended.contains(&job.field()) && !self.jobs.contains_key(&job.field()));
             // the first gap is planned whatever it has
             let planned_jobs = self.jobs.len() + jobs.len();
@@ -194,7 +194,7 @@ impl Work {
         Ok(())
     }
 
-    fn jobs_of(&self, id: EntryId, gap: &Gap) -> Vec<Job> {
+    fn jobs_of(&self, id: EntryId, gap: &Gap) -> Vec<FillJob> {
         let now_us = unix_micros();
         let gap = GapToFill { id, channels: &gap.channels, from_us: gap.from_us, to_us: gap.to_us };
         let planned = plan::jobs(&gap, &self.joined, now_us);

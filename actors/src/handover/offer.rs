@@ -8,7 +8,7 @@ use slog::{Logger, error, info, warn};
 use tokio::time::sleep;
 
 use super::message::{Head, OfferedBatch, OfferedEvent, OwnerReceipt};
-use super::slot::Slot;
+use super::slot::HandoverSlot;
 use crate::error_chain::ErrorChain;
 use crate::ledger::last_owner;
 use crate::log_throttle::LogThrottle;
@@ -29,7 +29,7 @@ pub struct Offers {
     /// The queues.
     pub shards: Vec<Shard>,
     /// The slot.
-    pub slot: Slot,
+    pub slot: HandoverSlot,
     /// The folder of the ledger's state, which names the last owner on the disk; `None` without a disk queue.
     pub folder: Option<PathBuf>,
     /// The name of this process, and the counts.

@@ -36,16 +36,16 @@ const RECEIPT_MS: &str = "600000";
 
 /// The slot of a prefix.
 #[derive(Debug)]
-pub struct Slot {
+pub struct HandoverSlot {
     store: Store,
     key: String,
 }
 
-impl Slot {
+impl HandoverSlot {
     /// Creates the handle; does not connect yet.
     #[must_use]
-    pub fn new(address: Address, prefix: &str) -> Slot {
-        Slot { store: Store::new(address), key: format!("{prefix}:ws:late") }
+    pub fn new(address: Address, prefix: &str) -> HandoverSlot {
+        HandoverSlot { store: Store::new(address), key: format!("{prefix}:ws:late") }
     }
 
     /// Returns the connection, for look-ups.

@@ -12,7 +12,7 @@ use uw_websocket_core::spool::Record;
 
 use super::adoption::{AdoptedIds, Heir};
 use super::message::{Head, MessageError, OfferedBatch, OwnerReceipt};
-use super::slot::Slot;
+use super::slot::HandoverSlot;
 use crate::error_chain::ErrorChain;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::gap::{Gap, GapReason, family_of};
@@ -38,7 +38,7 @@ pub struct TakerParts {
     /// The queues of the owner.
     pub heir: Heir,
     /// The slot.
-    pub slot: Slot,
+    pub slot: HandoverSlot,
     /// Permission to write, by the lease.
     pub gate: LeaseGate,
     /// Records what was late.

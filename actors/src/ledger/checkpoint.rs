@@ -19,7 +19,7 @@ use super::written::Written;
 /// Version of the document's format. A higher one was written by a newer service and is not read.
 const FORMAT: u32 = 1;
 /// The processes whose state was taken over, with the last sign of life in that state, in Unix microseconds.
-pub type Followed = BTreeMap<String, u64>;
+pub type Predecessors = BTreeMap<String, u64>;
 
 /// The state of a process in the ledger.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Checkpoint {
     pub waiting: GapQueue,
     /// The previous processes.
     #[serde(default)]
-    pub(super) followed: Followed,
+    pub(super) followed: Predecessors,
     /// The latest entries confirmed by Redis, in case Redis loses them; on disk only.
     #[serde(default, skip_serializing_if = "Written::is_empty")]
     pub(super) written: Written,
@@ -107,7 +107,7 @@ impl Checkpoint {
             topics: BTreeMap::new(),
             ending: Vec::new(),
             waiting: GapQueue::default(),
-            followed: Followed::new(),
+            followed: Predecessors::new(),
             written: Written::default(),
             unstored: None,
             left: LeftQueues::default(),

@@ -30,12 +30,12 @@ use uw_websocket_core::time::iso_utc;
 
 use actix::prelude::*;
 use checkpoint::Checkpoint;
-use checkpoint::succession::{Beginning, Ours};
+use checkpoint::succession::{LedgerBeginning, Ours};
 use checkpoint_store::{CheckpointError, CheckpointStore};
 use coverage::Covered;
 use left_queue::LeftQueues;
 use publisher::GapPublisher;
-use recorder::{GapRecorder, Progress};
+use recorder::{GapRecorder, RecorderProgress};
 use slog::{Logger, error, info, warn};
 use tokio::sync::Mutex;
 use tracker::GapTracker;
@@ -89,7 +89,7 @@ pub async fn open(
         .as_ref()
         .and_then(|checkpoints| known(checkpoints.read(), Some(checkpoints), observations, &log));
     let has_redis = gate.may_write();
-    let mut progress = Progress::default();
+    let mut progress = RecorderProgress::default();
     let mut in_redis = None;
     if has_redis {
         let copy = checkpoint_store::read_copy(&places.address, &places.prefix).await;
@@ -111,7 +111,7 @@ pub async fn open(
     // what a peer received is not late: it was the owner until now
     let late = own.late(was_succeeded, if left.is_some() { now } else { own.held_at() + OVERLAP });
     let on_disk = peers.into_iter().fold(on_disk, |disk, peer| Checkpoint::newest(disk, Some(peer)));
-    let Beginning { begun_at, topics, over, waiting, followed, written, left: mut queues, stored_to } =
+    let LedgerBeginning { begun_at, topics, over, waiting, followed, written, left: mut queues, stored_to } =
         if let Some(life) = Checkpoint::newest(on_disk, in_redis) {
             info!(log, "ledger continued";
                 "instance" => &life.instance, "alive_at" => iso_utc(life.alive_at), "clean" => life.clean,
@@ -119,7 +119,7 @@ pub async fn open(
             life.succeed(&topics, now)
         } else {
             info!(log, "ledger begun"; "redis" => has_redis);
-            Beginning::first(&topics, now)
+            LedgerBeginning::first(&topics, now)
         };
     // the queue of another instance is not in ours
     let stored_to = if left.is_some() { now } else { stored_to.unwrap_or(now) };

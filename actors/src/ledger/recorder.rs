@@ -8,8 +8,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use uw_websocket_core::time::iso_utc;
 
-use super::checkpoint::succession::{Beginning, Ours};
-use super::checkpoint::{Checkpoint, Followed};
+use super::checkpoint::succession::{LedgerBeginning, Ours};
+use super::checkpoint::{Checkpoint, Predecessors};
 use super::checkpoint_store::{CheckpointError, CheckpointStore};
 use super::coverage::open_gaps;
 use super::gap::Gap;
@@ -50,7 +50,7 @@ pub struct GapRecorder {
     /// Gaps not yet in Redis.
     pub waiting: GapQueue,
     /// The processes whose state was taken over.
-    pub followed: Followed,
+    pub followed: Predecessors,
     /// Entries confirmed by Redis.
     pub written: Written,
     /// The processes whose disk queue is ours.
@@ -64,12 +64,12 @@ pub struct GapRecorder {
     /// The logger.
     pub log: Logger,
     /// The progress of the work.
-    pub progress: Progress,
+    pub progress: RecorderProgress,
 }
 
 /// The progress of the recorder's work.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct RecorderProgress {
     /// Whether the copy of the state that the previous owner left in Redis was read, which must precede its
     /// replacement.
     pub has_met: bool,
@@ -313,7 +313,7 @@ impl GapRecorder {
             // what it missed since lies in the gap that began with our own last sign of life
             other.leave_topics();
         }
-        let Beginning { over, waiting, followed, left, .. } = other.succeed(&[], now);
+        let LedgerBeginning { over, waiting, followed, left, .. } = other.succeed(&[], now);
         for gap in over {
             self.tracker.record(gap);
         }

@@ -11,7 +11,7 @@ use slog::{Logger, error, warn};
 use thiserror::Error;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
-use uw_websocket_core::request_budget::{NotNow, Pause, Purpose, Usage, Verdict};
+use uw_websocket_core::request_budget::{BudgetVerdict, NotNow, Pause, Purpose, TokenUsage};
 use uw_websocket_core::rest_endpoint::RestEndpoint;
 use uw_websocket_core::settings::Secret;
 use uw_websocket_core::time::millis;
@@ -45,18 +45,18 @@ pub enum RestClientError {
 
 /// An answer: status 200 with a body that is one complete JSON value in UTF-8.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct RestAnswer {
     /// The body, after content decoding.
     pub body: Bytes,
     /// The status.
     pub status: u16,
     /// The headers about the use of the token.
-    pub usage: Usage,
+    pub usage: TokenUsage,
 }
 
 /// An answer of any status, before it is judged.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct RestReply {
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -65,11 +65,11 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-impl Reply {
+impl RestReply {
     /// Returns what the headers say about the use of the token.
     #[must_use]
-    pub fn usage(&self) -> Usage {
-        Usage::read(|name| body::text(&self.headers, name))
+    pub fn usage(&self) -> TokenUsage {
+        TokenUsage::read(|name| body::text(&self.headers, name))
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -127,11 +127,11 @@ impl RestClient {
         purpose: Purpose,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<Answer, RestError> {
+    ) -> Result<RestAnswer, RestError> {
         let turn = self.limiter.rest(purpose).await.map_err(RestError::NotNow)?;
         let (verdict, judged) = match self.exchange(&turn, path, query).await {
             Ok(reply) => self.judge(reply),
-            Err(error) => (Verdict::Failed, Err(error)),
+            Err(error) => (BudgetVerdict::Failed, Err(error)),
         };
         let next = self.finish(turn, path, &verdict, judged.as_ref().err());
         judged.map_err(|error| match error {
@@ -146,21 +146,21 @@ impl RestClient {
         purpose: Purpose,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<Reply, RestError> {
+    ) -> Result<RestReply, RestError> {
         let turn = self.limiter.rest(purpose).await.map_err(RestError::NotNow)?;
         let (verdict, error, replied) = match self.exchange(&turn, path, query).await {
             Ok(reply) => {
                 let (verdict, judged) = self.judge(reply.clone());
                 (verdict, judged.err(), Ok(reply))
             }
-            Err(error) => (Verdict::Failed, Some(error.clone()), Err(error)),
+            Err(error) => (BudgetVerdict::Failed, Some(error.clone()), Err(error)),
         };
         self.finish(turn, path, &verdict, error.as_ref());
         replied
     }
 
     /// Returns the result of judging a reply as [`get`](Self::get) does.
-    pub fn judged(&self, reply: Reply) -> Result<Answer, RestError> {
+    pub fn judged(&self, reply: RestReply) -> Result<RestAnswer, RestError> {
         self.judge(reply).1
     }
 
@@ -184,7 +184,7 @@ impl RestClient {
         turn: &RestTurn,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<Reply, RestError> {
+    ) -> Result<RestReply, RestError> {
         let deadline = Instant::now() + WHOLE_TIMEOUT;
         let uri = self.uri(path, query)?;
         let request = self.client.get(uri).insert_header((header::AUTHORIZATION, self.authorization.clone()));
@@ -204,38 +204,38 @@ impl RestClient {
             Err(_) => Err(BodyError::Broken(String::new())),
         };
         match body {
-            Ok(body) => Ok(Reply { status, headers, body }),
+            Ok(body) => Ok(RestReply { status, headers, body }),
             Err(error) if is_answer => Err(error.into()),
             // a refusal without its body is still a refusal
-            Err(_) => Ok(Reply { status, headers, body: Bytes::new() }),
+            Err(_) => Ok(RestReply { status, headers, body: Bytes::new() }),
         }
     }
 
     /// Decides what a reply means.
-    fn judge(&self, reply: Reply) -> (Verdict, Result<Answer, RestError>) {
+    fn judge(&self, reply: RestReply) -> (BudgetVerdict, Result<RestAnswer, RestError>) {
         let (status, usage) = (reply.status, reply.usage());
         if status == StatusCode::OK {
             return match checked_json(&reply.body) {
                 Ok(()) => {
-                    let answer = Answer { body: reply.body, status: status.as_u16(), usage };
-                    (Verdict::Answered(usage), Ok(answer))
+                    let answer = RestAnswer { body: reply.body, status: status.as_u16(), usage };
+                    (BudgetVerdict::Answered(usage), Ok(answer))
                 }
-                Err(error) => (Verdict::Failed, Err(RestError::NotJson(error))),
+                Err(error) => (BudgetVerdict::Failed, Err(RestError::NotJson(error))),
             };
         }
         let text = self.redact(&String::from_utf8_lossy(&reply.body));
         if status == StatusCode::TOO_MANY_REQUESTS {
             let is_concurrency = text.contains("concurrent");
-            let verdict = Verdict::Limited { usage, is_concurrency, retry_after: reply.retry_after() };
+            let verdict = BudgetVerdict::Limited { usage, is_concurrency, retry_after: reply.retry_after() };
             return (verdict, Err(RestError::Limited { next: None, text: refusal_shown(&text) }));
         }
         let target = status.is_redirection().then(|| body::text(&reply.headers, header::LOCATION)).flatten();
         let text = target.map_or(text, |target| format!("a redirect to {}", self.redact(target)));
         let error = RestError::of_refusal(status, &text);
         let verdict = match error.fault() {
-            RestFault::Unauthorised => Verdict::Unauthorised,
-            RestFault::Retryable => Verdict::Failed,
-            _ => Verdict::Answered(usage),
+            RestFault::Unauthorised => BudgetVerdict::Unauthorised,
+            RestFault::Retryable => BudgetVerdict::Failed,
+            _ => BudgetVerdict::Answered(usage),
         };
         (verdict, Err(error))
     }
@@ -244,7 +244,7 @@ impl RestClient {
         &self,
         turn: RestTurn,
         path: &str,
-        verdict: &Verdict,
+        verdict: &BudgetVerdict,
         error: Option<&RestError>,
     ) -> Option<NotNow> {
         let result = match error.map(RestError::fault) {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time;
 use uw_websocket_core::request_budget::{
-    FillsOfDay, NotNow, Now, Pause, Purpose, RequestBudget, RequestId, RequestLimits, UnfitFills, Verdict,
+    BudgetVerdict, FillsOfDay, NotNow, Now, Pause, Purpose, RequestBudget, RequestId, RequestLimits,
+    UnfitFills,
 };
 
 use crate::sync::lock;
@@ -112,7 +113,7 @@ impl RestTurn {
 
     /// Ends the request with its verdict. Returns what REST now waits for, if anything.
     #[must_use]
-    pub fn finish(self, verdict: &Verdict) -> Option<NotNow> {
+    pub fn finish(self, verdict: &BudgetVerdict) -> Option<NotNow> {
         lock(&self.limiter.budget).finish(self.id, verdict, now(), fastrand::f64())
     }
 }
@@ -156,7 +157,7 @@ mod tests {
     async fn a_long_pause_is_returned_and_its_last_minute_waited_for() {
         let limiter = RequestLimiter::new(LIMITS);
         let turn = limiter.rest(Purpose::Fill).await.unwrap();
-        assert!(turn.finish(&Verdict::Unauthorised).is_some());
+        assert!(turn.finish(&BudgetVerdict::Unauthorised).is_some());
         assert_eq!(limiter.remaining(Purpose::Fill), 0);
         let refused = limiter.rest(Purpose::Fill).await.unwrap_err();
         assert_eq!((refused.why, refused.retry_in), (Pause::Unauthorised, Duration::from_secs(300)));

@@ -6,5 +6,5 @@ pub mod client;
 pub mod error;
 pub mod limiter;
 
-pub use client::{Answer, Reply, RestClient};
+pub use client::{RestAnswer, RestClient, RestReply};
 pub use error::{RestError, RestFault};

@@ -43,7 +43,7 @@ use self::processor_wait::OwnRounds;
 
 pub use self::child::{ChildEnded, ChildLife, ChildSpec, Ending, Heartbeat, Heartbeats, Stop};
 pub use self::ending::{Drain, DrainReport, Escalation, GiveUpReason};
-pub use self::restart_policy::{RestartPolicy, Verdict};
+pub use self::restart_policy::{RestartPolicy, RestartVerdict};
 pub use self::timing::Timing;
 
 /// Owns the children. Runs in the main thread's system.
@@ -204,7 +204,7 @@ impl Supervisor {
             return;
         }
         match self.policy.crashed(now) {
-            Verdict::Restart { crashes } => {
+            RestartVerdict::Restart { crashes } => {
                 let delay = child.backoff.next(&mut self.rng);
                 warn!(self.log, "actor restarting"; "actor" => &child.spec.name, "delay_ms" => millis(delay),
                     "crashes_in_period" => crashes);
@@ -212,7 +212,7 @@ impl Supervisor {
                 child.state = ChildState::Waiting { restart };
                 lock(&self.observations.restarting).insert(child.spec.name.clone());
             }
-            Verdict::GiveUp { crashes } => {
+            RestartVerdict::GiveUp { crashes } => {
                 let name = child.spec.name.clone();
                 self.give_up(Some(name), crashes, GiveUpReason::TooManyCrashes, ctx);
             }

@@ -18,7 +18,7 @@ pub struct RestartPolicy {
 
 /// The reaction to a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RestartVerdict {
     /// Restart the child.
     Restart {
         /// Crashes in the period, this one included.
@@ -45,7 +45,7 @@ impl RestartPolicy {
     }
 
     /// Counts a crash at `now`, which must not precede earlier ones. A crash exactly one period ago is forgotten.
-    pub fn crashed(&mut self, now: Instant) -> Verdict {
+    pub fn crashed(&mut self, now: Instant) -> RestartVerdict {
         while self.crashes.front().is_some_and(|at| now.duration_since(*at) >= self.settings.period) {
             self.crashes.pop_front();
         }
@@ -55,9 +55,9 @@ impl RestartPolicy {
         if crashes > limit {
             // later crashes are judged too, in constant memory
             self.crashes.pop_front();
-            return Verdict::GiveUp { crashes };
+            return RestartVerdict::GiveUp { crashes };
         }
-        Verdict::Restart { crashes }
+        RestartVerdict::Restart { crashes }
     }
 }
 
@@ -74,9 +74,9 @@ mod tests {
     #[test]
     fn gives_up_at_one_more_than_the_intensity() {
         let (mut policy, now) = (policy(2, 60), Instant::now());
-        assert_eq!(policy.crashed(now), Verdict::Restart { crashes: 1 });
-        assert_eq!(policy.crashed(now), Verdict::Restart { crashes: 2 });
-        assert_eq!(policy.crashed(now), Verdict::GiveUp { crashes: 3 });
+        assert_eq!(policy.crashed(now), RestartVerdict::Restart { crashes: 1 });
+        assert_eq!(policy.crashed(now), RestartVerdict::Restart { crashes: 2 });
+        assert_eq!(policy.crashed(now), RestartVerdict::GiveUp { crashes: 3 });
     }
 
     #[test]
@@ -84,13 +84,13 @@ mod tests {
         let (mut policy, start) = (policy(2, 60), Instant::now());
         for crash in 0..100 {
             let verdict = policy.crashed(start + Duration::from_secs(crash * 30));
-            assert!(matches!(verdict, Verdict::Restart { .. }), "crash {crash}: {verdict:?}");
+            assert!(matches!(verdict, RestartVerdict::Restart { .. }), "crash {crash}: {verdict:?}");
         }
     }
 
     #[test]
     fn an_intensity_of_zero_allows_no_crash() {
-        assert_eq!(policy(0, 60).crashed(Instant::now()), Verdict::GiveUp { crashes: 1 });
+        assert_eq!(policy(0, 60).crashed(Instant::now()), RestartVerdict::GiveUp { crashes: 1 });
     }
 
     proptest! {
@@ -109,11 +109,11 @@ mod tests {
                 all.push(at);
                 let in_window = all.iter().filter(|crash| at - **crash < period).count();
                 match policy.crashed(start + Duration::from_secs(at)) {
-                    Verdict::Restart { crashes } => {
+                    RestartVerdict::Restart { crashes } => {
                         prop_assert_eq!(crashes, in_window);
                         prop_assert!(in_window <= intensity as usize);
                     }
-                    Verdict::GiveUp { .. } => prop_assert!(in_window > intensity as usize),
+                    RestartVerdict::GiveUp { .. } => prop_assert!(in_window > intensity as usize),
                 }
                 prop_assert!(policy.crashes.len() <= intensity as usize);
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::checkpoint::StreamPosition;
-use super::line::Line;
+use super::line::ArchiveLine;
 use super::path::{FilePath, HourClock};
 use crate::time::IsoClock;
 
@@ -24,7 +24,7 @@ pub struct Frames {
 
 impl Frames {
     /// Adds an event, or a fetched row, to the file of its hour.
-    pub fn push(&mut self, line: &Line<'_>) {
+    pub fn push(&mut self, line: &ArchiveLine<'_>) {
         let (date, hour) = self.hours.place(line.filed_us());
         let (is_fetched, channel, before) = (line.is_fetched(), line.channel(), self.bytes);
         let is_of_file = |path: &FilePath| {
@@ -108,7 +108,7 @@ mod tests {
 
     fn push(frames: &mut Frames, topic: &str, received_us: u64) {
         let payload = br#"{"a":1}"#.as_slice().into();
-        frames.push(&Line { received_us, topic: topic.into(), id: EntryId::default(), payload });
+        frames.push(&ArchiveLine { received_us, topic: topic.into(), id: EntryId::default(), payload });
     }
 
     #[test]

@@ -25,7 +25,7 @@ const MAX_AGE_US: u64 = 31 * 24 * 3_600 * 1_000_000;
 
 /// An event, or a row that was fetched over REST.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line<'l> {
+pub struct ArchiveLine<'l> {
     /// Time at which its frame was read, or its row written to Redis, in Unix microseconds.
     pub received_us: u64,
     /// Its first stream without the prefix: `<channel>` or `<channel>:<SYMBOL>`, behind `backfill:` for a fetched row.
@@ -47,24 +47,24 @@ struct Raw<'l> {
     payload: &'l RawValue,
 }
 
-impl<'l> Line<'l> {
+impl<'l> ArchiveLine<'l> {
     /// Creates the line of a record: that of its first stream, which is the full stream if there is one.
     #[must_use]
-    pub fn of(record: &RecordView<'l>) -> Line<'l> {
+    pub fn of(record: &RecordView<'l>) -> ArchiveLine<'l> {
         let first = record.streams().next().map(|(stream, id)| (stream.name(), id));
         let (topic, id) = first.unwrap_or_else(|| (record.channel().into(), EntryId::default()));
-        Line { received_us: record.received_us(), topic, id, payload: record.payload().into() }
+        ArchiveLine { received_us: record.received_us(), topic, id, payload: record.payload().into() }
     }
 
     /// Creates the line of a fetched row: that of its entry in the stream of its topic.
     #[must_use]
-    pub fn of_row(topic: &str, id: EntryId, row: &'l [u8]) -> Line<'l> {
+    pub fn of_row(topic: &str, id: EntryId, row: &'l [u8]) -> ArchiveLine<'l> {
         let received_us = id.ms.saturating_mul(1000);
-        Line { received_us, topic: format!("{FETCHED}:{topic}").into(), id, payload: row.into() }
+        ArchiveLine { received_us, topic: format!("{FETCHED}:{topic}").into(), id, payload: row.into() }
     }
 }
 
-impl Line<'_> {
+impl ArchiveLine<'_> {
     /// Appends the line with its line break.
     pub fn write(&self, out: &mut Vec<u8>) {
         self.write_by(&mut IsoClock::default(), out);
@@ -93,7 +93,7 @@ impl Line<'_> {
 
     /// Parses a line; `None` if it is not one of the archive.
     #[must_use]
-    pub fn parse(line: &[u8]) -> Option<Line<'_>> {
+    pub fn parse(line: &[u8]) -> Option<ArchiveLine<'_>> {
         let Raw { received_at, topic, id, payload } = serde_json::from_slice(line).ok()?;
         let payload = match payload.get() {
             text if text.starts_with('"') => {
@@ -101,15 +101,15 @@ impl Line<'_> {
             }
             object => Cow::Borrowed(object.as_bytes()),
         };
-        Some(Line { received_us: parse_iso(received_at)?, topic, id: id.parse().ok()?, payload })
+        Some(ArchiveLine { received_us: parse_iso(received_at)?, topic, id: id.parse().ok()?, payload })
     }
 
     /// Copies what it borrows.
     #[must_use]
-    pub fn into_owned(self) -> Line<'static> {
-        let Line { received_us, topic, id, payload } = self;
+    pub fn into_owned(self) -> ArchiveLine<'static> {
+        let ArchiveLine { received_us, topic, id, payload } = self;
         let (topic, payload) = (topic.into_owned().into(), payload.into_owned().into());
-        Line { received_us, topic, id, payload }
+        ArchiveLine { received_us, topic, id, payload }
     }
 
     /// Whether it is a row that was fetched over REST.
@@ -159,8 +159,8 @@ mod tests {
     use super::*;
     use crate::time::iso_utc;
 
-    fn line(payload: &str) -> Line<'_> {
-        Line {
+    fn line(payload: &str) -> ArchiveLine<'_> {
+        ArchiveLine {
             received_us: 1_767_364_200_000_006,
             topic: "price:SPY".into(),
             id: EntryId { ms: 1_767_364_200_000, seq: 7 },
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    fn written(line: &Line<'_>) -> String {
+    fn written(line: &ArchiveLine<'_>) -> String {
         let mut out = Vec::new();
         line.write(&mut out);
         String::from_utf8(out).unwrap()
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_row_is_filed_under_its_own_time_unless_that_is_absurd() {
         let filed = |payload: &str| {
-            let row = Line::of_row(
+            let row = ArchiveLine::of_row(
                 "option_trades:SPY",
                 EntryId { ms: 1_767_364_200_000, seq: 7 },
                 payload.as_bytes(),
@@ -231,7 +231,7 @@ mod tests {
             r#"["price:SPY",{"a":1}]"#,
             r#"{"received_at":"today","topic":"a","id":"1-1","payload":{}}"#,
         ] {
-            assert_eq!(Line::parse(text.as_bytes()), None, "{text}");
+            assert_eq!(ArchiveLine::parse(text.as_bytes()), None, "{text}");
         }
     }
 
@@ -246,10 +246,10 @@ mod tests {
         ) {
             let value = serde_json::Value::from(value).to_string();
             let payload = if is_object { format!("{{{blanks}\"a\":{value}}}") } else { value };
-            let before = Line { received_us, id: EntryId { ms, seq }, ..line(&payload) };
+            let before = ArchiveLine { received_us, id: EntryId { ms, seq }, ..line(&payload) };
             let text = written(&before);
             prop_assert_eq!(text.matches('\n').count(), 1);
-            prop_assert_eq!(Line::parse(text.as_bytes()), Some(before));
+            prop_assert_eq!(ArchiveLine::parse(text.as_bytes()), Some(before));
         }
     }
 }

@@ -9,7 +9,7 @@
 //!   <session date>/backfill/<channel>/<hour>.jsonl.zst    rows fetched over REST
 //! ```
 //!
-//! A [`Line`] is one event as JSON, shared with `spool export`. [`FilePath`] is the place of a file, [`Frames`] collects
+//! A [`ArchiveLine`] is one event as JSON, shared with `spool export`. [`FilePath`] is the place of a file, [`Frames`] collects
 //! lines until they are written together, [`ArchiveStore`] writes them, `checkpoint` makes that exactly once. [`Reading`] reads a
 //! file however damaged, [`Days`] lists what there is. Files are created by [`crate::private`].
 //!
@@ -27,7 +27,7 @@ mod store;
 pub use checkpoint::{ArchivePosition, StreamPosition};
 pub use days::{ArchiveFile, Days, Surplus};
 pub use frames::{FRAME_BYTES, Frames};
-pub use line::Line;
+pub use line::ArchiveLine;
 pub use path::{FilePath, HourClock};
 pub use reading::{Bad, Reading, lines};
 pub use store::{ArchiveError, ArchiveStore, Trimmed};

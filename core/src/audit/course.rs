@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::drawing::{self, Interval};
-use super::question::{Asked, Known, Notice, Report};
+use super::question::{Asked, HourReport, Notice, ReceivedEvents};
 use super::screen::{Calibration, Screen};
-use super::{MINUTE_US, Subject, series};
+use super::{AuditSubject, MINUTE_US, series};
 
 /// Time of an open session before the newest state is asked for, in microseconds: what is computed has begun by then.
 const BEGUN_US: u64 = 15 * MINUTE_US;
 
 #[derive(Debug, Default)]
 pub(super) struct Hour {
-    pub(super) report: Report,
+    pub(super) report: HourReport,
     /// Questions without their last answer.
     pub(super) open: usize,
     /// Identities of proven losses: intervals may overlap.
@@ -21,7 +21,7 @@ pub(super) struct Hour {
 
 #[derive(Debug)]
 pub(super) struct Course {
-    pub(super) subject: Subject,
+    pub(super) subject: AuditSubject,
     pub(super) next_us: u64,
     pub(super) hour: Option<Hour>,
     /// By [`Screen`].
@@ -32,7 +32,7 @@ pub(super) struct Course {
 
 impl Course {
     /// Begins with an hour.
-    pub(super) fn new(subject: &Subject, hour_us: u64) -> Course {
+    pub(super) fn new(subject: &AuditSubject, hour_us: u64) -> Course {
         Course {
             subject: subject.clone(),
             next_us: hour_us,
@@ -47,7 +47,7 @@ impl Course {
         &mut self,
         position: usize,
         (hour_us, has_minutes): (u64, bool),
-        known: Known<'_>,
+        known: ReceivedEvents<'_>,
         chance: &mut impl FnMut() -> f64,
     ) -> Vec<Asked> {
         let is_open = self.subject.is_expected(known.now_us.saturating_sub(BEGUN_US), known.now_us);
@@ -57,8 +57,10 @@ impl Course {
         let has_newest = is_open && self.may_compare(Screen::Newest);
         let mut asked = Vec::new();
         match &self.subject {
-            Subject::Trades(_) if by_sums => asked.push(Asked::Sums),
-            Subject::Price(_) | Subject::Gex(_) if by_minute => asked.push(Asked::Minutes { hour_us }),
+            AuditSubject::Trades(_) if by_sums => asked.push(Asked::Sums),
+            AuditSubject::Price(_) | AuditSubject::Gex(_) if by_minute => {
+                asked.push(Asked::Minutes { hour_us });
+            }
             _ => {}
         }
         let subject = &self.subject;
@@ -92,17 +94,17 @@ impl Course {
 }
 
 /// Returns the minutes of an hour that may be judged.
-pub(super) fn seen_minutes(position: usize, hour_us: u64, known: Known<'_>) -> Vec<u64> {
+pub(super) fn seen_minutes(position: usize, hour_us: u64, known: ReceivedEvents<'_>) -> Vec<u64> {
     let minutes = (0..60).map(|n| hour_us + n * MINUTE_US);
     minutes.filter(|minute| known.blind[position].sees(*minute, minute + MINUTE_US)).collect()
 }
 
 /// Draws an interval of an hour that may be judged.
 pub(super) fn draw(
-    subject: &Subject,
+    subject: &AuditSubject,
     position: usize,
     hour_us: u64,
-    known: Known<'_>,
+    known: ReceivedEvents<'_>,
     chance: &mut impl FnMut() -> f64,
 ) -> Option<Asked> {
     let Interval { from_us, to_us } = drawing::draw(subject, hour_us, &known.blind[position], chance)?;

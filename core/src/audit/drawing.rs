@@ -1,7 +1,7 @@
 //! Draws the intervals that are compared by identity.
 
 use super::blind::Blind;
-use super::{HOUR_US, MINUTE_US, Subject};
+use super::{AuditSubject, HOUR_US, MINUTE_US};
 
 /// Drawn intervals of trades per ticker and hour, and their shortest and longest lengths in milliseconds.
 const TRADE_INTERVALS: usize = 3;
@@ -22,28 +22,31 @@ pub(super) struct Interval {
 }
 
 /// Returns how many intervals of an hour are drawn; none where rows are no events.
-pub(super) fn intervals(subject: &Subject) -> usize {
+pub(super) fn intervals(subject: &AuditSubject) -> usize {
     match subject {
-        Subject::Trades(_) => TRADE_INTERVALS,
-        Subject::Alerts(_) | Subject::News => 1,
-        Subject::Price(_) | Subject::Gex(_) | Subject::Strikes(_) | Subject::StrikesByExpiry(_) => 0,
+        AuditSubject::Trades(_) => TRADE_INTERVALS,
+        AuditSubject::Alerts(_) | AuditSubject::News => 1,
+        AuditSubject::Price(_)
+        | AuditSubject::Gex(_)
+        | AuditSubject::Strikes(_)
+        | AuditSubject::StrikesByExpiry(_) => 0,
     }
 }
 
 /// Draws an interval of an hour that may be judged.
 pub(super) fn draw(
-    subject: &Subject,
+    subject: &AuditSubject,
     hour_us: u64,
     blind: &Blind,
     chance: &mut impl FnMut() -> f64,
 ) -> Option<Interval> {
     (0..DRAWS).find_map(|_| {
         let length_us = match subject {
-            Subject::Trades(_) => {
+            AuditSubject::Trades(_) => {
                 let [shortest, longest] = TRADES_MS;
                 1_000 * (shortest + scaled(chance(), longest - shortest))
             }
-            Subject::Alerts(_) => ALERTS_US,
+            AuditSubject::Alerts(_) => ALERTS_US,
             _ => NEWS_US,
         };
         let from_us = hour_us + scaled(chance(), (HOUR_US - length_us) / 1_000) * 1_000;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::screen::Sums;
-use super::{MINUTE_US, Subject};
+use super::{AuditSubject, MINUTE_US};
 use crate::time::parse_iso;
 
 /// Pages of one interval. The longest is a minute of trades: 20 000 of them.
@@ -44,7 +44,7 @@ pub enum NoEvidence {
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
+pub struct AuditQuery {
     /// The path.
     pub path: String,
     /// Names and values.
@@ -57,7 +57,7 @@ pub type Rows = BTreeMap<String, u64>;
 /// Collects the rows of an interval, page by page.
 #[derive(Clone, Debug)]
 pub struct Pages {
-    subject: Subject,
+    subject: AuditSubject,
     from_us: u64,
     to_us: u64,
     cursor_ms: u64,
@@ -82,7 +82,7 @@ fn text<'r>(row: &'r Map<String, Value>, field: &str) -> Option<&'r str> {
 impl Pages {
     /// Begins with the newest page of the interval from `from_us` to before `to_us`, in Unix microseconds.
     #[must_use]
-    pub fn new(subject: &Subject, from_us: u64, to_us: u64) -> Pages {
+    pub fn new(subject: &AuditSubject, from_us: u64, to_us: u64) -> Pages {
         Pages {
             subject: subject.clone(),
             from_us,
@@ -97,30 +97,30 @@ impl Pages {
     /// Returns the documented maximum of rows per page.
     fn limit(&self) -> usize {
         match self.subject {
-            Subject::Trades(_) => 500,
-            Subject::Alerts(_) => 200,
+            AuditSubject::Trades(_) => 500,
+            AuditSubject::Alerts(_) => 200,
             _ => 100,
         }
     }
 
     /// Returns the request for the next page.
     #[must_use]
-    pub fn query(&self) -> Query {
+    pub fn query(&self) -> AuditQuery {
         let limit = ("limit", self.limit().to_string());
         let window = || {
             let newer = ("newer_than", (self.from_us / 1_000).to_string());
             vec![newer, ("older_than", self.cursor_ms.to_string()), limit.clone()]
         };
         let (path, mut parameters, tickers) = match &self.subject {
-            Subject::Trades(ticker) => ("/api/option-trades", window(), ticker.clone()),
-            Subject::Alerts(tickers) => ("/api/option-trades/flow-alerts", window(), tickers.join(",")),
+            AuditSubject::Trades(ticker) => ("/api/option-trades", window(), ticker.clone()),
+            AuditSubject::Alerts(tickers) => ("/api/option-trades/flow-alerts", window(), tickers.join(",")),
             // of other channels no interval is drawn
             _ => ("/api/news/headlines", vec![limit, ("page", self.taken.to_string())], String::new()),
         };
         if !tickers.is_empty() {
             parameters.push(("ticker_symbol", tickers));
         }
-        Query { path: path.to_owned(), parameters }
+        AuditQuery { path: path.to_owned(), parameters }
     }
 
     /// Takes the body of a page. Returns the rows after the last one.
@@ -150,19 +150,19 @@ impl Pages {
 
     fn read(&self, row: &Map<String, Value>) -> Result<(String, u64), NoEvidence> {
         let (id, time, ticker) = match &self.subject {
-            Subject::Trades(_) => ("id", "executed_at", "underlying_symbol"),
-            Subject::Alerts(_) => ("id", "created_at", "ticker"),
+            AuditSubject::Trades(_) => ("id", "executed_at", "underlying_symbol"),
+            AuditSubject::Alerts(_) => ("id", "created_at", "ticker"),
             _ => ("headline", "created_at", ""),
         };
         let id = text(row, id).filter(|id| !id.is_empty()).ok_or(NoEvidence::Unreadable)?;
         let at_us = text(row, time).and_then(parse_iso).ok_or(NoEvidence::Unreadable)?;
         let is_of_window = (self.from_us / 1_000 * 1_000..self.to_us.saturating_add(1_000)).contains(&at_us);
-        if !is_of_window && self.subject != Subject::News {
+        if !is_of_window && self.subject != AuditSubject::News {
             return Err(NoEvidence::Outside);
         }
         let is_asked = match &self.subject {
-            Subject::Trades(asked) => text(row, ticker) == Some(asked),
-            Subject::Alerts(asked) => {
+            AuditSubject::Trades(asked) => text(row, ticker) == Some(asked),
+            AuditSubject::Alerts(asked) => {
                 asked.is_empty()
                     || text(row, ticker).is_some_and(|ticker| asked.iter().any(|one| one == ticker))
             }
@@ -174,8 +174,8 @@ impl Pages {
 
 /// Returns the request for the sums of a ticker, by minute.
 #[must_use]
-pub fn sums_query(ticker: &str) -> Query {
-    Query { path: format!("/api/stock/{ticker}/net-prem-ticks"), parameters: Vec::new() }
+pub fn sums_query(ticker: &str) -> AuditQuery {
+    AuditQuery { path: format!("/api/stock/{ticker}/net-prem-ticks"), parameters: Vec::new() }
 }
 
 /// Reads the sums of a ticker.
@@ -196,7 +196,7 @@ mod tests {
     const NOON_US: u64 = 1_791_212_400_000_000;
 
     fn pages() -> Pages {
-        Pages::new(&Subject::Trades("SPY".to_owned()), NOON_US, NOON_US + 5_000_000)
+        Pages::new(&AuditSubject::Trades("SPY".to_owned()), NOON_US, NOON_US + 5_000_000)
     }
 
     fn row(id: &str, second: u32, more: &str) -> String {

@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::course::{self, Course, Hour};
 use super::evidence::Rows;
-use super::kept::{self, KEPT_US, Kept};
+use super::kept::{self, KEPT_US, KeptIdentities};
 use super::minutes;
-use super::question::{Answer, Asked, Known, Notice, Question, Report, Unseen};
+use super::question::{Asked, AuditAnswer, AuditQuestion, HourReport, Notice, ReceivedEvents, Unseen};
 use super::screen::{self, Screen, Sums};
 use super::series::Points;
-use super::{HOUR_US, MINUTE_US, Subject};
+use super::{AuditSubject, HOUR_US, MINUTE_US};
 
 /// Time from the end of an hour to its judgement, in microseconds: late rows are there by then.
 pub const JUDGED_AFTER_US: u64 = 15 * MINUTE_US;
@@ -28,13 +28,13 @@ const TEACHING_MINUTES: u64 = 10;
 #[derive(Debug)]
 pub struct Hours {
     courses: Vec<Course>,
-    questions: VecDeque<Question>,
+    questions: VecDeque<AuditQuestion>,
 }
 
 impl Hours {
     /// Begins with the hour of `now_us`; of what came before nothing is known.
     #[must_use]
-    pub fn new(kept: &Kept, now_us: u64) -> Hours {
+    pub fn new(kept: &KeptIdentities, now_us: u64) -> Hours {
         let hour_us = now_us - now_us % HOUR_US;
         let courses = kept.subjects().map(|subject| Course::new(subject, hour_us)).collect();
         Hours { courses, questions: VecDeque::new() }
@@ -42,19 +42,19 @@ impl Hours {
 
     /// Returns the subject at a position.
     #[must_use]
-    pub fn subject(&self, position: usize) -> Option<&Subject> {
+    pub fn subject(&self, position: usize) -> Option<&AuditSubject> {
         self.courses.get(position).map(|course| &course.subject)
     }
 
     /// Opens the hours that are due. Returns the reports of those of which nothing can be asked.
-    pub fn open(&mut self, known: Known<'_>, chance: &mut impl FnMut() -> f64) -> Vec<Notice> {
+    pub fn open(&mut self, known: ReceivedEvents<'_>, chance: &mut impl FnMut() -> f64) -> Vec<Notice> {
         (0..self.courses.len()).filter_map(|position| self.open_one(position, known, chance)).collect()
     }
 
     fn open_one(
         &mut self,
         position: usize,
-        known: Known<'_>,
+        known: ReceivedEvents<'_>,
         chance: &mut impl FnMut() -> f64,
     ) -> Option<Notice> {
         let course = &mut self.courses[position];
@@ -67,13 +67,13 @@ impl Hours {
         // an hour without an expected event is none of the subject's
         (0..60).map(|n| hour_us + n * MINUTE_US).find(is_expected)?;
         let minutes = course::seen_minutes(position, hour_us, known);
-        let report = Report { hour_us, skipped: 60 - minutes.len() as u64, ..Report::default() };
+        let report = HourReport { hour_us, skipped: 60 - minutes.len() as u64, ..HourReport::default() };
         let asked = course.questions(position, (hour_us, !minutes.is_empty()), known, chance);
         if asked.is_empty() {
             return Some(Notice::Report(position, report));
         }
         course.hour = Some(Hour { report, open: asked.len(), ..Hour::default() });
-        self.questions.extend(asked.into_iter().map(|asked| Question {
+        self.questions.extend(asked.into_iter().map(|asked| AuditQuestion {
             position,
             asked,
             due_us: known.now_us,
@@ -90,7 +90,7 @@ impl Hours {
     }
 
     /// Takes the next question that is due.
-    pub fn next(&mut self, now_us: u64) -> Option<Question> {
+    pub fn next(&mut self, now_us: u64) -> Option<AuditQuestion> {
         let due = self.questions.iter().position(|question| question.due_us <= now_us)?;
         self.questions.remove(due)
     }
@@ -98,21 +98,21 @@ impl Hours {
     /// Draws the conclusions from an answer.
     pub fn answered(
         &mut self,
-        question: Question,
-        answer: Answer,
-        known: Known<'_>,
+        question: AuditQuestion,
+        answer: AuditAnswer,
+        known: ReceivedEvents<'_>,
         chance: &mut impl FnMut() -> f64,
     ) -> Vec<Notice> {
         let position = question.position;
         let mut notices = match (&question.asked, answer) {
-            (_, Answer::Later) => self.later(question, known.now_us),
-            (Asked::Sums, Answer::Sums(theirs)) => self.sums(position, &theirs, known),
-            (Asked::Rows { from_us, to_us }, Answer::Rows(rows)) => {
+            (_, AuditAnswer::Later) => self.later(question, known.now_us),
+            (Asked::Sums, AuditAnswer::Sums(theirs)) => self.sums(position, &theirs, known),
+            (Asked::Rows { from_us, to_us }, AuditAnswer::Rows(rows)) => {
                 let window = (*from_us, *to_us);
                 self.rows(question, window, rows, known, chance)
             }
-            (Asked::Minutes { .. }, Answer::Minutes(points)) => self.minutes(question, &points, known),
-            (Asked::Newest, Answer::Newest(at_us)) => self.newest(question, at_us, known),
+            (Asked::Minutes { .. }, AuditAnswer::Minutes(points)) => self.minutes(question, &points, known),
+            (Asked::Newest, AuditAnswer::Newest(at_us)) => self.newest(question, at_us, known),
             _ => self.unproven(&question, known, chance),
         };
         let course = &mut self.courses[position];
@@ -127,19 +127,19 @@ impl Hours {
     }
 
     /// Ends a question.
-    fn close(&mut self, position: usize) -> &mut Report {
+    fn close(&mut self, position: usize) -> &mut HourReport {
         let hour = self.hour(position);
         hour.open = hour.open.saturating_sub(1);
         &mut hour.report
     }
 
-    fn later(&mut self, question: Question, now_us: u64) -> Vec<Notice> {
+    fn later(&mut self, question: AuditQuestion, now_us: u64) -> Vec<Notice> {
         let hour_us = self.hour(question.position).report.hour_us;
         // the judgement needs what is kept of the hour
         if now_us + LATER_US >= hour_us + KEPT_US {
             self.close(question.position).unproven += 1;
         } else {
-            self.questions.push_back(Question { due_us: now_us + LATER_US, ..question });
+            self.questions.push_back(AuditQuestion { due_us: now_us + LATER_US, ..question });
         }
         Vec::new()
     }
@@ -147,8 +147,8 @@ impl Hours {
     /// Draws another interval in place of one without evidence.
     fn unproven(
         &mut self,
-        question: &Question,
-        known: Known<'_>,
+        question: &AuditQuestion,
+        known: ReceivedEvents<'_>,
         chance: &mut impl FnMut() -> f64,
     ) -> Vec<Notice> {
         let position = question.position;
@@ -157,7 +157,7 @@ impl Hours {
         let subject = self.courses[position].subject.clone();
         let asked = is_drawn.then(|| course::draw(&subject, position, hour_us, known, chance)).flatten();
         match asked {
-            Some(asked) => self.questions.push_back(Question {
+            Some(asked) => self.questions.push_back(AuditQuestion {
                 asked,
                 due_us: known.now_us,
                 redrawn: question.redrawn + 1,
@@ -169,7 +169,7 @@ impl Hours {
         Vec::new()
     }
 
-    fn sums(&mut self, position: usize, theirs: &Sums, known: Known<'_>) -> Vec<Notice> {
+    fn sums(&mut self, position: usize, theirs: &Sums, known: ReceivedEvents<'_>) -> Vec<Notice> {
         let report = &self.hour(position).report;
         let (hour_us, is_clean) = (report.hour_us, report.skipped == 0);
         let minutes = course::seen_minutes(position, hour_us, known);
@@ -186,7 +186,7 @@ impl Hours {
             let asked: Vec<Asked> =
                 short.map(|minute| Asked::Rows { from_us: minute, to_us: minute + MINUTE_US }).collect();
             self.hour(position).open += asked.len();
-            self.questions.extend(asked.into_iter().map(|asked| Question {
+            self.questions.extend(asked.into_iter().map(|asked| AuditQuestion {
                 position,
                 asked,
                 due_us: known.now_us,
@@ -202,7 +202,12 @@ impl Hours {
         is_lesson.then(|| course.learn(position, Screen::Sums, agree)).flatten().into_iter().collect()
     }
 
-    fn minutes(&mut self, question: Question, points: &Points, known: Known<'_>) -> Vec<Notice> {
+    fn minutes(
+        &mut self,
+        question: AuditQuestion,
+        points: &Points,
+        known: ReceivedEvents<'_>,
+    ) -> Vec<Notice> {
         let position = question.position;
         let report = &self.hour(position).report;
         let (hour_us, is_clean) = (report.hour_us, report.skipped == 0);
@@ -244,7 +249,7 @@ impl Hours {
         notices
     }
 
-    fn newest(&mut self, question: Question, at_us: u64, known: Known<'_>) -> Vec<Notice> {
+    fn newest(&mut self, question: AuditQuestion, at_us: u64, known: ReceivedEvents<'_>) -> Vec<Notice> {
         let position = question.position;
         let course = &mut self.courses[position];
         let tolerance = course.subject.tolerance_us().max(MINUTE_US);
@@ -281,17 +286,17 @@ impl Hours {
     }
 
     /// Asks again later: a loss takes two answers.
-    fn ask_again(&mut self, question: Question, suspected: Rows, now_us: u64) {
+    fn ask_again(&mut self, question: AuditQuestion, suspected: Rows, now_us: u64) {
         let due_us = now_us + AGAIN_AFTER_US;
-        self.questions.push_back(Question { due_us, suspected: Some(suspected), ..question });
+        self.questions.push_back(AuditQuestion { due_us, suspected: Some(suspected), ..question });
     }
 
     fn rows(
         &mut self,
-        question: Question,
+        question: AuditQuestion,
         (from_us, to_us): (u64, u64),
         rows: Rows,
-        known: Known<'_>,
+        known: ReceivedEvents<'_>,
         chance: &mut impl FnMut() -> f64,
     ) -> Vec<Notice> {
         let position = question.position;

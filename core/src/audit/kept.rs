@@ -6,9 +6,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::Deserialize;
 
-use super::{MINUTE_US, Subject};
+use super::{AuditSubject, MINUTE_US};
 use crate::backfill::key;
-use crate::channel::fill::{Identity, KeyField, KeyKind};
+use crate::channel::fill::{KeyField, KeyKind, RowIdentity};
 use crate::time::parse_iso;
 
 /// Time for which minutes are kept, in microseconds: an hour, the time to its judgement, and the second answer.
@@ -25,7 +25,7 @@ const fn exposure(name: &'static str) -> KeyField {
 }
 
 /// The values that an exposure and REST's point have in common.
-const EXPOSURES: Identity = Identity::Shared(&[
+const EXPOSURES: RowIdentity = RowIdentity::Shared(&[
     exposure("gamma_per_one_percent_move_oi"),
     exposure("charm_per_one_percent_move_oi"),
     exposure("vanna_per_one_percent_move_oi"),
@@ -58,14 +58,14 @@ pub struct Minute {
 /// What is kept of a subject.
 #[derive(Clone, Debug)]
 struct Series {
-    subject: Subject,
+    subject: AuditSubject,
     minutes: BTreeMap<u64, Minute>,
     newest_us: u64,
 }
 
 /// The minutes of all subjects.
 #[derive(Debug)]
-pub struct Kept {
+pub struct KeptIdentities {
     series: Vec<Series>,
     ids: usize,
     /// Events without the fields that the audit needs, or of a time that is too old or ahead.
@@ -124,33 +124,33 @@ impl Noted {
     }
 
     /// Reads an event; `None` if it lacks what the audit needs.
-    fn read(subject: &Subject, payload: &[u8], received_us: u64) -> Option<Noted> {
+    fn read(subject: &AuditSubject, payload: &[u8], received_us: u64) -> Option<Noted> {
         Some(match subject {
-            Subject::Trades(_) => {
+            AuditSubject::Trades(_) => {
                 let trade: Trade<'_> = serde_json::from_slice(payload).ok()?;
                 let side = usize::from(trade.option_type == "put");
                 let noted = Noted::new(trade.executed_at.saturating_mul(1_000), Some(hash(&trade.id)));
                 Noted { sized: Some((side, trade.size)), ..noted }
             }
-            Subject::Alerts(_) => {
+            AuditSubject::Alerts(_) => {
                 let alert: Alert<'_> = serde_json::from_slice(payload).ok()?;
                 Noted::new(received_us, Some(hash(&alert.id)))
             }
-            Subject::News => {
+            AuditSubject::News => {
                 let news: Headline<'_> = serde_json::from_slice(payload).ok()?;
                 Noted::new(parse_iso(&news.timestamp)?, Some(hash(&news.headline)))
             }
-            Subject::Price(_) => {
+            AuditSubject::Price(_) => {
                 let price: Price = serde_json::from_slice(payload).ok()?;
                 // no row has its identity: its time is what is compared
                 Noted { volume: price.vol, ..Noted::new(price.time.saturating_mul(1_000), Some(0)) }
             }
-            Subject::Gex(_) => {
+            AuditSubject::Gex(_) => {
                 let point: key::Object = serde_json::from_slice(payload).ok()?;
                 Noted::new(key::time_us(&point, "timestamp")?, Some(values(&point).unwrap_or_default()))
             }
             // thousands per wave: only the time of the newest is kept
-            Subject::Strikes(_) | Subject::StrikesByExpiry(_) => {
+            AuditSubject::Strikes(_) | AuditSubject::StrikesByExpiry(_) => {
                 let strike: Strike = serde_json::from_slice(payload).ok()?;
                 Noted::new(strike.timestamp.saturating_mul(1_000), None)
             }
@@ -169,12 +169,12 @@ fn minute_of(at_us: u64) -> u64 {
     at_us - at_us % MINUTE_US
 }
 
-impl Kept {
+impl KeptIdentities {
     /// Keeps events of these subjects.
     #[must_use]
-    pub fn new(subjects: Vec<Subject>) -> Kept {
+    pub fn new(subjects: Vec<AuditSubject>) -> KeptIdentities {
         let series = |subject| Series { subject, minutes: BTreeMap::new(), newest_us: 0 };
-        Kept { series: subjects.into_iter().map(series).collect(), ids: 0, unread: 0 }
+        KeptIdentities { series: subjects.into_iter().map(series).collect(), ids: 0, unread: 0 }
     }
 
     /// Returns the position of the subject that an event of a channel and ticker belongs to.
@@ -183,8 +183,10 @@ impl Kept {
         self.series.iter().position(|Series { subject, .. }| {
             channel == subject.channel()
                 && match subject {
-                    Subject::Alerts(ours) => ours.is_empty() || ours.iter().any(|ours| ticker == Some(ours)),
-                    Subject::News => true,
+                    AuditSubject::Alerts(ours) => {
+                        ours.is_empty() || ours.iter().any(|ours| ticker == Some(ours))
+                    }
+                    AuditSubject::News => true,
                     _ => ticker == subject.ticker(),
                 }
         })
@@ -231,7 +233,7 @@ impl Kept {
     }
 
     /// Returns the subjects.
-    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+    pub fn subjects(&self) -> impl Iterator<Item = &AuditSubject> {
         self.series.iter().map(|series| &series.subject)
     }
 
@@ -304,7 +306,7 @@ mod tests {
 
     #[test]
     fn trades_are_kept_by_the_minute_of_their_execution_whenever_they_come() {
-        let mut kept = Kept::new(vec![Subject::Trades("SPY".to_owned())]);
+        let mut kept = KeptIdentities::new(vec![AuditSubject::Trades("SPY".to_owned())]);
         assert_eq!(kept.position("option_trades", Some("QQQ")), None);
         let spy = kept.position("option_trades", Some("SPY")).unwrap();
         let at_ms = NOON_US / 1_000;
@@ -321,8 +323,8 @@ mod tests {
 
     #[test]
     fn of_prices_the_volume_by_minute_is_kept_and_of_strikes_the_newest_time() {
-        let subjects = vec![Subject::Price("SPY".to_owned()), Subject::Strikes("SPY".to_owned())];
-        let mut kept = Kept::new(subjects);
+        let subjects = vec![AuditSubject::Price("SPY".to_owned()), AuditSubject::Strikes("SPY".to_owned())];
+        let mut kept = KeptIdentities::new(subjects);
         let at_ms = NOON_US / 1_000;
         for (ms, vol) in [(59_000, "9"), (1_000, "5"), (60_000, "12"), (61_000, "null")] {
             let price = format!(r#"{{"close":"1.5","time":{},"vol":{vol}}}"#, at_ms + ms);
@@ -345,7 +347,7 @@ mod tests {
 
     #[test]
     fn what_is_old_is_forgotten_and_what_has_no_room_is_known_to_be_missing() {
-        let mut kept = Kept::new(vec![Subject::News]);
+        let mut kept = KeptIdentities::new(vec![AuditSubject::News]);
         let news = |n: usize| format!(r#"{{"headline":"{n}","timestamp":"2026-10-05T15:00:00Z"}}"#);
         kept.ids = MAX_KEPT - 1;
         kept.note(0, news(1).as_bytes(), NOON_US);

@@ -1,8 +1,8 @@
 //! Compares a row per minute with the events.
 
-use super::question::Known;
+use super::question::ReceivedEvents;
 use super::series::{Point, Points};
-use super::{HOUR_US, MINUTE_US, Subject};
+use super::{AuditSubject, HOUR_US, MINUTE_US};
 
 /// Difference of two volumes of a session that still agree: one in this many.
 const VOLUME_WITHIN: u64 = 1_000;
@@ -28,7 +28,7 @@ pub struct Compared {
 
 /// Returns the minutes of an hour in which events are expected and that may be judged.
 #[must_use]
-pub fn judged(subject: &Subject, position: usize, hour_us: u64, known: Known<'_>) -> Vec<u64> {
+pub fn judged(subject: &AuditSubject, position: usize, hour_us: u64, known: ReceivedEvents<'_>) -> Vec<u64> {
     let tolerance = subject.tolerance_us();
     let minutes = (hour_us..hour_us + HOUR_US).step_by(MINUTE);
     let is_judged = |minute: &u64| {
@@ -46,16 +46,16 @@ const MINUTE: usize = MINUTE_US as usize;
 /// Compares the rows of an hour; candles of less than `floor` demand no event.
 #[must_use]
 pub fn compare(
-    subject: &Subject,
+    subject: &AuditSubject,
     position: usize,
     (hour_us, floor): (u64, u64),
     points: &Points,
-    known: Known<'_>,
+    known: ReceivedEvents<'_>,
 ) -> Compared {
     let mut compared = Compared::default();
     for minute in judged(subject, position, hour_us, known) {
         let Some(point) = points.get(&minute) else { continue };
-        if matches!(subject, Subject::Price(_)) {
+        if matches!(subject, AuditSubject::Price(_)) {
             let before = points.get(&(minute - MINUTE_US));
             compared.candle(subject, position, (minute, point, before), floor, known);
         } else {
@@ -68,11 +68,11 @@ pub fn compare(
 impl Compared {
     fn candle(
         &mut self,
-        subject: &Subject,
+        subject: &AuditSubject,
         position: usize,
         (minute, candle, before): (u64, &Point, Option<&Point>),
         floor: u64,
-        known: Known<'_>,
+        known: ReceivedEvents<'_>,
     ) {
         if candle.volume < floor.max(1) {
             return;
@@ -101,10 +101,10 @@ impl Compared {
 
     fn exposure(
         &mut self,
-        subject: &Subject,
+        subject: &AuditSubject,
         position: usize,
         (minute, point): (u64, &Point),
-        known: Known<'_>,
+        known: ReceivedEvents<'_>,
     ) {
         self.checked += 1;
         let (at_us, tolerance) = (point.at_us, subject.tolerance_us());
@@ -135,7 +135,7 @@ pub fn runs(minutes: impl Iterator<Item = u64>) -> Vec<(u64, u64, u64)> {
 mod tests {
     use super::*;
     use crate::audit::blind::Blind;
-    use crate::audit::kept::Kept;
+    use crate::audit::kept::KeptIdentities;
 
     /// 15:00 UTC on 2026-10-05, in a session.
     const HOUR: u64 = 1_791_212_400_000_000;
@@ -144,13 +144,13 @@ mod tests {
         HOUR + n * MINUTE_US
     }
 
-    fn price() -> Subject {
-        Subject::Price("SPY".to_owned())
+    fn price() -> AuditSubject {
+        AuditSubject::Price("SPY".to_owned())
     }
 
     /// Events of a ticker with these times in milliseconds after the hour and these volumes.
-    fn prices(events: &[(u64, u64)]) -> Kept {
-        let mut kept = Kept::new(vec![price()]);
+    fn prices(events: &[(u64, u64)]) -> KeptIdentities {
+        let mut kept = KeptIdentities::new(vec![price()]);
         for (ms, vol) in events {
             let payload = format!(r#"{{"close":"1","time":{},"vol":{vol}}}"#, HOUR / 1_000 + ms);
             kept.note(0, payload.as_bytes(), HOUR + HOUR_US);
@@ -162,8 +162,14 @@ mod tests {
         (minute(n), Point { at_us: minute(n), volume, total: Some(total), values: None })
     }
 
-    fn compared(subject: &Subject, kept: &Kept, blind: Blind, floor: u64, points: &Points) -> Compared {
-        let known = Known { kept, blind: &[blind], now_us: HOUR + 2 * HOUR_US };
+    fn compared(
+        subject: &AuditSubject,
+        kept: &KeptIdentities,
+        blind: Blind,
+        floor: u64,
+        points: &Points,
+    ) -> Compared {
+        let known = ReceivedEvents { kept, blind: &[blind], now_us: HOUR + 2 * HOUR_US };
         compare(subject, 0, (HOUR, floor), points, known)
     }
 
@@ -201,8 +207,8 @@ mod tests {
 
     #[test]
     fn a_point_demands_an_exposure_within_a_minute_and_equal_times_are_compared() {
-        let gex = Subject::Gex("SPY".to_owned());
-        let mut kept = Kept::new(vec![gex.clone()]);
+        let gex = AuditSubject::Gex("SPY".to_owned());
+        let mut kept = KeptIdentities::new(vec![gex.clone()]);
         let event = |second: u64, charm: &str| {
             let names = ["gamma", "charm", "vanna"].map(|greek| {
                 ["oi", "vol", "dir"]
@@ -233,7 +239,7 @@ mod tests {
     fn outside_of_the_hours_of_the_product_nothing_is_judged() {
         let kept = prices(&[]);
         let evening = HOUR + 6 * HOUR_US;
-        let known = Known { kept: &kept, blind: &[Blind::default()], now_us: evening + 2 * HOUR_US };
+        let known = ReceivedEvents { kept: &kept, blind: &[Blind::default()], now_us: evening + 2 * HOUR_US };
         assert_eq!(judged(&price(), 0, evening, known), [0; 0]);
         // the first minute of the session is too near to its edge
         let morning = HOUR - 2 * HOUR_US;

@@ -36,7 +36,7 @@ pub const HOUR_US: u64 = 60 * MINUTE_US;
 
 /// What of a channel is audited.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
+pub enum AuditSubject {
     /// The option trades of a ticker, by `id` and `executed_at`.
     Trades(String),
     /// The alerts of the tickers, or of all if there is none, by `id` and the time of arrival.
@@ -54,18 +54,18 @@ pub enum Subject {
     StrikesByExpiry(String),
 }
 
-impl Subject {
+impl AuditSubject {
     /// Returns the channel.
     #[must_use]
     pub fn channel(&self) -> &'static str {
         match self {
-            Subject::Trades(_) => "option_trades",
-            Subject::Alerts(_) => "flow-alerts",
-            Subject::News => "news",
-            Subject::Price(_) => "price",
-            Subject::Gex(_) => "gex",
-            Subject::Strikes(_) => "gex_strike",
-            Subject::StrikesByExpiry(_) => "gex_strike_expiry",
+            AuditSubject::Trades(_) => "option_trades",
+            AuditSubject::Alerts(_) => "flow-alerts",
+            AuditSubject::News => "news",
+            AuditSubject::Price(_) => "price",
+            AuditSubject::Gex(_) => "gex",
+            AuditSubject::Strikes(_) => "gex_strike",
+            AuditSubject::StrikesByExpiry(_) => "gex_strike_expiry",
         }
     }
 
@@ -73,12 +73,12 @@ impl Subject {
     #[must_use]
     pub fn ticker(&self) -> Option<&str> {
         match self {
-            Subject::Alerts(_) | Subject::News => None,
-            Subject::Trades(ticker)
-            | Subject::Price(ticker)
-            | Subject::Gex(ticker)
-            | Subject::Strikes(ticker)
-            | Subject::StrikesByExpiry(ticker) => Some(ticker),
+            AuditSubject::Alerts(_) | AuditSubject::News => None,
+            AuditSubject::Trades(ticker)
+            | AuditSubject::Price(ticker)
+            | AuditSubject::Gex(ticker)
+            | AuditSubject::Strikes(ticker)
+            | AuditSubject::StrikesByExpiry(ticker) => Some(ticker),
         }
     }
 
@@ -94,13 +94,13 @@ impl Subject {
     pub const fn tolerance_us(&self) -> u64 {
         match self {
             // the same field on both sides, in milliseconds and in microseconds
-            Subject::Trades(_) => 1_000,
+            AuditSubject::Trades(_) => 1_000,
             // the vendor's clock on both sides; a trade counts in the minute of one side or the other
-            Subject::Price(_) => 5_000_000,
+            AuditSubject::Price(_) => 5_000_000,
             // the time of arrival here, that of creation there; or a point of six here, one there
-            Subject::Alerts(_) | Subject::News | Subject::Gex(_) => MINUTE_US,
+            AuditSubject::Alerts(_) | AuditSubject::News | AuditSubject::Gex(_) => MINUTE_US,
             // waves every half minute here, a state of unknown age there
-            Subject::Strikes(_) | Subject::StrikesByExpiry(_) => 2 * MINUTE_US,
+            AuditSubject::Strikes(_) | AuditSubject::StrikesByExpiry(_) => 2 * MINUTE_US,
         }
     }
 
@@ -109,9 +109,9 @@ impl Subject {
     #[must_use]
     pub fn is_expected(&self, from_us: u64, to_us: u64) -> bool {
         let product = match self {
-            Subject::Trades(_) | Subject::Alerts(_) | Subject::News => return true,
-            Subject::Price(_) => Product::Options,
-            Subject::Gex(_) | Subject::Strikes(_) | Subject::StrikesByExpiry(_) => {
+            AuditSubject::Trades(_) | AuditSubject::Alerts(_) | AuditSubject::News => return true,
+            AuditSubject::Price(_) => Product::Options,
+            AuditSubject::Gex(_) | AuditSubject::Strikes(_) | AuditSubject::StrikesByExpiry(_) => {
                 Product::of(ProductKind::Options, self.ticker())
             }
         };
@@ -129,16 +129,16 @@ mod tests {
     fn events_are_expected_in_the_hours_of_their_product() {
         let [spy, tsla] = ["SPY", "TSLA"].map(str::to_owned);
         for (subject, time, expected) in [
-            (Subject::Price(spy.clone()), "2026-11-30T09:29-05:00", false),
-            (Subject::Price(spy.clone()), "2026-11-30T09:30-05:00", true),
-            (Subject::Price(spy.clone()), "2026-11-30T16:05-05:00", false),
-            (Subject::Gex(spy), "2026-11-30T16:05-05:00", true),
-            (Subject::Gex(tsla), "2026-11-30T16:05-05:00", false),
+            (AuditSubject::Price(spy.clone()), "2026-11-30T09:29-05:00", false),
+            (AuditSubject::Price(spy.clone()), "2026-11-30T09:30-05:00", true),
+            (AuditSubject::Price(spy.clone()), "2026-11-30T16:05-05:00", false),
+            (AuditSubject::Gex(spy), "2026-11-30T16:05-05:00", true),
+            (AuditSubject::Gex(tsla), "2026-11-30T16:05-05:00", false),
             // an early close, and a day without a session
-            (Subject::Strikes("TSLA".to_owned()), "2026-11-27T12:58-05:00", true),
-            (Subject::Strikes("TSLA".to_owned()), "2026-11-27T12:59:30-05:00", false),
-            (Subject::StrikesByExpiry("SPX".to_owned()), "2026-11-26T12:00-05:00", false),
-            (Subject::News, "2026-11-26T12:00-05:00", true),
+            (AuditSubject::Strikes("TSLA".to_owned()), "2026-11-27T12:58-05:00", true),
+            (AuditSubject::Strikes("TSLA".to_owned()), "2026-11-27T12:59:30-05:00", false),
+            (AuditSubject::StrikesByExpiry("SPX".to_owned()), "2026-11-26T12:00-05:00", false),
+            (AuditSubject::News, "2026-11-26T12:00-05:00", true),
         ] {
             let from_us = parse_iso(time).unwrap();
             assert_eq!(subject.is_expected(from_us, from_us + MINUTE_US), expected, "{subject:?} {time}");

@@ -2,7 +2,7 @@
 
 use super::blind::Blind;
 use super::evidence::{NoEvidence, Rows};
-use super::kept::Kept;
+use super::kept::KeptIdentities;
 use super::screen::{Screen, Sums};
 use super::series::Points;
 
@@ -29,7 +29,7 @@ pub enum Asked {
 
 /// A question to REST.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct AuditQuestion {
     /// The position of the subject.
     pub position: usize,
     /// What to ask for.
@@ -42,7 +42,7 @@ pub struct Question {
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AuditAnswer {
     /// Sums by minute.
     Sums(Sums),
     /// All rows of the interval.
@@ -59,7 +59,7 @@ pub enum Answer {
 
 /// The result of an hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct HourReport {
     /// The start of the hour, Unix microseconds.
     pub hour_us: u64,
     /// Rows of REST that were compared.
@@ -95,7 +95,7 @@ pub enum Notice {
     /// A loss.
     Unseen(Unseen),
     /// The end of an hour of the subject at this position.
-    Report(usize, Report),
+    Report(usize, HourReport),
     /// A comparison of the subject at this position is trusted from now on.
     Calibrated(usize, Screen),
     /// It is given up.
@@ -104,9 +104,9 @@ pub enum Notice {
 
 /// What is known of the events.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub struct ReceivedEvents<'a> {
     /// What has arrived.
-    pub kept: &'a Kept,
+    pub kept: &'a KeptIdentities,
     /// By subject: what is not judged.
     pub blind: &'a [Blind],
     /// The present in Unix microseconds.

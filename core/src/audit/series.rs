@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::evidence::{self, NoEvidence, Query};
-use super::{HOUR_US, MINUTE_US, Subject, kept};
+use super::evidence::{self, AuditQuery, NoEvidence};
+use super::{AuditSubject, HOUR_US, MINUTE_US, kept};
 use crate::backfill::key::{self, Object};
 use crate::calendar::{iso_date, session_date};
 
@@ -45,21 +45,21 @@ struct Quote {
 
 /// Returns the request for the rows of the day that holds an hour; `None` if the channel has none.
 #[must_use]
-pub fn day_query(subject: &Subject, hour_us: u64) -> Option<Query> {
+pub fn day_query(subject: &AuditSubject, hour_us: u64) -> Option<AuditQuery> {
     let date = ("date", iso_date(session_date(hour_us / 1_000)));
     let (path, parameters) = match subject {
-        Subject::Price(ticker) => {
+        AuditSubject::Price(ticker) => {
             (format!("/api/stock/{ticker}/ohlc/1m"), vec![date, ("limit", CANDLES.to_owned())])
         }
-        Subject::Gex(ticker) => (format!("/api/stock/{ticker}/spot-exposures"), vec![date]),
+        AuditSubject::Gex(ticker) => (format!("/api/stock/{ticker}/spot-exposures"), vec![date]),
         _ => return None,
     };
-    Some(Query { path, parameters })
+    Some(AuditQuery { path, parameters })
 }
 
 /// Reads the rows of the day that holds an hour.
-pub fn day(subject: &Subject, hour_us: u64, body: &[u8]) -> Result<Points, NoEvidence> {
-    let is_price = matches!(subject, Subject::Price(_));
+pub fn day(subject: &AuditSubject, hour_us: u64, body: &[u8]) -> Result<Points, NoEvidence> {
+    let is_price = matches!(subject, AuditSubject::Price(_));
     let mut points = Points::new();
     for row in evidence::data(body)? {
         check_ticker(subject, &row)?;
@@ -81,21 +81,21 @@ pub fn day(subject: &Subject, hour_us: u64, body: &[u8]) -> Result<Points, NoEvi
 
 /// Returns the request for the newest state; `None` if the channel has none.
 #[must_use]
-pub fn newest_query(subject: &Subject) -> Option<Query> {
+pub fn newest_query(subject: &AuditSubject) -> Option<AuditQuery> {
     let (path, parameters) = match subject {
-        Subject::Price(ticker) => (format!("/api/stock/{ticker}/quote"), Vec::new()),
-        Subject::Strikes(ticker) | Subject::StrikesByExpiry(ticker) => (
+        AuditSubject::Price(ticker) => (format!("/api/stock/{ticker}/quote"), Vec::new()),
+        AuditSubject::Strikes(ticker) | AuditSubject::StrikesByExpiry(ticker) => (
             format!("/api/stock/{ticker}/spot-exposures/strike"),
             vec![("page", "0".to_owned()), ("limit", STRIKES.to_owned())],
         ),
         _ => return None,
     };
-    Some(Query { path, parameters })
+    Some(AuditQuery { path, parameters })
 }
 
 /// Reads the time of the newest state, in Unix microseconds.
-pub fn newest(subject: &Subject, body: &[u8]) -> Result<u64, NoEvidence> {
-    if matches!(subject, Subject::Price(_)) {
+pub fn newest(subject: &AuditSubject, body: &[u8]) -> Result<u64, NoEvidence> {
+    if matches!(subject, AuditSubject::Price(_)) {
         let body: QuoteBody = serde_json::from_slice(body).map_err(|_| NoEvidence::NoRows)?;
         return time(&body.data.last_trade.ok_or(NoEvidence::Empty)?, "time");
     }
@@ -112,7 +112,7 @@ fn time(row: &Object, field: &str) -> Result<u64, NoEvidence> {
 }
 
 /// Candles do not name their ticker.
-fn check_ticker(subject: &Subject, row: &Object) -> Result<(), NoEvidence> {
+fn check_ticker(subject: &AuditSubject, row: &Object) -> Result<(), NoEvidence> {
     let stated = row.get("ticker").and_then(Value::as_str);
     if stated.is_none_or(|stated| Some(stated) == subject.ticker()) {
         Ok(())
@@ -128,12 +128,12 @@ mod tests {
     /// 15:00 UTC on 2026-10-05.
     const HOUR: u64 = 1_791_212_400_000_000;
 
-    fn price() -> Subject {
-        Subject::Price("SPY".to_owned())
+    fn price() -> AuditSubject {
+        AuditSubject::Price("SPY".to_owned())
     }
 
-    fn gex() -> Subject {
-        Subject::Gex("SPY".to_owned())
+    fn gex() -> AuditSubject {
+        AuditSubject::Gex("SPY".to_owned())
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         // the evening of the day before
         let night = day_query(&gex(), HOUR - 14 * HOUR_US).unwrap();
         assert_eq!(night.parameters, [("date", "2026-10-04".to_owned())]);
-        assert_eq!((day_query(&Subject::News, HOUR), newest_query(&gex())), (None, None));
+        assert_eq!((day_query(&AuditSubject::News, HOUR), newest_query(&gex())), (None, None));
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(newest(&price(), quote), Ok(HOUR + 1_500_000));
         let strikes =
             br#"{"data":[{"time":"2026-10-05T15:00:09Z","strike":"1"},{"time":"2026-10-05T15:00:03Z"}]}"#;
-        assert_eq!(newest(&Subject::Strikes("SPY".to_owned()), strikes), Ok(HOUR + 9_000_000));
+        assert_eq!(newest(&AuditSubject::Strikes("SPY".to_owned()), strikes), Ok(HOUR + 9_000_000));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::key::{self, Object};
-use crate::channel::fill::{FillSource, Identity, Subject};
+use crate::channel::fill::{FillSource, FillSubject, RowIdentity};
 
 /// A row of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct FetchedRow {
     /// Its time, in Unix microseconds; zero if it states none and needs none.
     pub at_us: u64,
     /// Its identity; zero if it has none.
@@ -57,7 +57,7 @@ struct Body<'b> {
 }
 
 /// Reads the rows of a body in the order of the answer.
-pub fn rows(source: &FillSource, symbol: Option<&str>, body: &Bytes) -> Result<Vec<Row>, Unfit> {
+pub fn rows(source: &FillSource, symbol: Option<&str>, body: &Bytes) -> Result<Vec<FetchedRow>, Unfit> {
     // serde takes an array for a struct as well
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         return Err(Unfit::NoData);
@@ -69,11 +69,11 @@ pub fn rows(source: &FillSource, symbol: Option<&str>, body: &Bytes) -> Result<V
     parsed.data.into_iter().map(|raw| row(source, symbol, body, raw)).collect()
 }
 
-fn row(source: &FillSource, symbol: Option<&str>, body: &Bytes, raw: &RawValue) -> Result<Row, Unfit> {
+fn row(source: &FillSource, symbol: Option<&str>, body: &Bytes, raw: &RawValue) -> Result<FetchedRow, Unfit> {
     let object: Object = serde_json::from_str(raw.get()).map_err(|_| Unfit::NoRow)?;
     let field = match source.subject {
-        Subject::PathAndField(field) | Subject::Parameter { field, .. } => Some(field),
-        Subject::All | Subject::Path => None,
+        FillSubject::PathAndField(field) | FillSubject::Parameter { field, .. } => Some(field),
+        FillSubject::All | FillSubject::Path => None,
     };
     if let (Some(field), Some(symbol)) = (field, symbol)
         && object.get(field).and_then(|ticker| ticker.as_str()) != Some(symbol)
@@ -81,10 +81,10 @@ fn row(source: &FillSource, symbol: Option<&str>, body: &Bytes, raw: &RawValue) 
         return Err(Unfit::OtherSymbol);
     }
     let fingerprint = match source.identity {
-        Identity::None => 0,
+        RowIdentity::None => 0,
         identity => key::of_row(identity, &object).ok_or(Unfit::NoIdentity)?,
     };
-    Ok(Row {
+    Ok(FetchedRow {
         at_us: key::time_us(&object, source.time).ok_or(Unfit::NoTime(source.time))?,
         fingerprint,
         is_canceled: object.get("canceled").and_then(serde_json::Value::as_bool) == Some(true),
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::channel::table::OPTION_TRADES;
 
-    fn read(body: &str) -> Result<Vec<Row>, Unfit> {
+    fn read(body: &str) -> Result<Vec<FetchedRow>, Unfit> {
         rows(OPTION_TRADES.fill.unwrap(), Some("SPY"), &Bytes::copy_from_slice(body.as_bytes()))
     }
 

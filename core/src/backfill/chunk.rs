@@ -4,12 +4,12 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
-use super::answer::{self, Row, Unfit};
+use super::answer::{self, FetchedRow, Unfit};
 use super::instant::Instant;
 use super::outcome::FillReason;
-use super::query::Query;
+use super::query::RestQuery;
 use crate::calendar::{iso_date, session_date};
-use crate::channel::fill::{Ask, FillSource, Identity};
+use crate::channel::fill::{Ask, FillSource, RowIdentity};
 
 /// Maximum number of answers of a chunk: at 500 rows of 1.3 KB each some 10 MiB.
 pub const MAX_PAGES: u32 = 16;
@@ -30,7 +30,7 @@ pub(super) struct Chunk {
     /// Answers so far.
     pub pages: u32,
     bytes: usize,
-    rows: Vec<Row>,
+    rows: Vec<FetchedRow>,
     instant: Option<Instant>,
     flaw: Option<FillReason>,
 }
@@ -61,8 +61,8 @@ impl Chunk {
     }
 
     /// Returns the next request.
-    pub(super) fn query(&self, source: &FillSource, symbol: Option<&str>) -> Query {
-        let mut query = Query::new(source, symbol);
+    pub(super) fn query(&self, source: &FillSource, symbol: Option<&str>) -> RestQuery {
+        let mut query = RestQuery::new(source, symbol);
         match source.ask {
             Ask::Window { newer, older, .. } => {
                 let (from_us, older_us) = match &self.instant {
@@ -114,11 +114,11 @@ impl Chunk {
     }
 
     /// Returns the rows, oldest first and each identity once, and what is missing among them.
-    pub(super) fn end(self, source: &FillSource) -> (Vec<Row>, Option<FillReason>) {
+    pub(super) fn end(self, source: &FillSource) -> (Vec<FetchedRow>, Option<FillReason>) {
         let mut rows = self.rows;
         rows.reverse();
         rows.sort_by_key(|row| row.at_us);
-        if matches!(source.identity, Identity::Unique(_)) {
+        if matches!(source.identity, RowIdentity::Unique(_)) {
             let mut seen: HashSet<u64, RandomState> = HashSet::default();
             rows.retain(|row| seen.insert(row.fingerprint));
         }
@@ -130,7 +130,7 @@ impl Chunk {
         Progress::Whole
     }
 
-    fn take_window(&mut self, source: &FillSource, rows: Vec<Row>) -> Result<Progress, Unfit> {
+    fn take_window(&mut self, source: &FillSource, rows: Vec<FetchedRow>) -> Result<Progress, Unfit> {
         let (count, unit_us) = (rows.len(), source.unit_us);
         let (from_us, older_us) = match &self.instant {
             Some(instant) => (instant.at_us, instant.at_us + unit_us),
@@ -161,7 +161,7 @@ impl Chunk {
         }
         // as the newest come first, a row before the interval says that what is in it has come
         let has_passed = rows.iter().any(|row| row.at_us < self.from_us);
-        let rows: Vec<Row> =
+        let rows: Vec<FetchedRow> =
             rows.into_iter().filter(|row| (self.from_us..self.older_us).contains(&row.at_us)).collect();
         let Some(oldest) = rows.iter().map(|row| row.at_us).min() else {
             // a full answer of later rows alone: the same one for ever
@@ -183,7 +183,7 @@ impl Chunk {
         Ok(self.begin_instant(source, instant_us, rows))
     }
 
-    fn begin_instant(&mut self, source: &FillSource, at_us: u64, rows: Vec<Row>) -> Progress {
+    fn begin_instant(&mut self, source: &FillSource, at_us: u64, rows: Vec<FetchedRow>) -> Progress {
         let Ask::Window { splits, .. } = source.ask else { return Progress::Whole };
         let instant = Instant::new(at_us, splits, rows);
         if instant.is_done() {
@@ -203,7 +203,7 @@ impl Chunk {
         if self.older_us > self.from_us { Progress::More } else { Progress::Whole }
     }
 
-    fn take_page(&mut self, source: &FillSource, most: u32, rows: Vec<Row>) -> Progress {
+    fn take_page(&mut self, source: &FillSource, most: u32, rows: Vec<FetchedRow>) -> Progress {
         let is_last = rows.len() < source.limit && !is_round(rows.len());
         let has_passed = rows.iter().any(|row| row.at_us < self.from_us);
         self.rows.extend(rows.into_iter().filter(|row| (self.from_us..self.to_us).contains(&row.at_us)));
@@ -216,7 +216,7 @@ impl Chunk {
         }
     }
 
-    fn take_state(&mut self, source: &FillSource, most: u32, rows: Vec<Row>) -> Progress {
+    fn take_state(&mut self, source: &FillSource, most: u32, rows: Vec<FetchedRow>) -> Progress {
         let is_last = rows.len() < source.limit;
         self.rows.extend(rows);
         if is_last || self.pages + 1 >= most { Progress::Whole } else { Progress::More }

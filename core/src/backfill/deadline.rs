@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::job::Job;
+use super::job::FillJob;
 use crate::calendar::{midnight, session_date, session_hours};
 use crate::channel::fill::{Ask, FillSource};
 use crate::event::{EntryId, Family};
@@ -34,7 +34,7 @@ pub fn forgotten_us(at_us: u64) -> Option<u64> {
 
 /// Whether it is too late to continue with a failing job.
 #[must_use]
-pub fn is_over(source: &FillSource, job: &Job, now_us: u64) -> bool {
+pub fn is_over(source: &FillSource, job: &FillJob, now_us: u64) -> bool {
     let has_failed_long =
         job.failing_since_us > 0 && now_us.saturating_sub(job.failing_since_us) > PATIENCE_US;
     let is_forgotten = source.is_of_the_day && forgotten_us(job.to_us).is_some_and(|at| now_us >= at);
@@ -43,7 +43,7 @@ pub fn is_over(source: &FillSource, job: &Job, now_us: u64) -> bool {
 
 /// Orders jobs: what the vendor forgets first, then by channel; the newest gap first.
 #[must_use]
-pub fn rank(job: &Job) -> (bool, Family, Reverse<EntryId>) {
+pub fn rank(job: &FillJob) -> (bool, Family, Reverse<EntryId>) {
     let source = job.source();
     let is_urgent =
         source.is_some_and(|source| source.is_of_the_day && matches!(source.ask, Ask::Window { .. }));
@@ -76,8 +76,11 @@ mod tests {
     #[test]
     fn trades_are_forgotten_at_the_next_open() {
         assert_eq!(forgotten_us(us("2026-10-09T15:00:00-04:00")), Some(us("2026-10-12T09:30:00-04:00")));
-        let job =
-            Job::new(EntryId::default(), "option_trades:SPY".into(), (0, us("2026-10-09T15:00:00-04:00")));
+        let job = FillJob::new(
+            EntryId::default(),
+            "option_trades:SPY".into(),
+            (0, us("2026-10-09T15:00:00-04:00")),
+        );
         let source = job.source().unwrap();
         assert!(!is_over(source, &job, us("2026-10-12T09:29:59-04:00")));
         assert!(is_over(source, &job, us("2026-10-12T09:30:00-04:00")));
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn trades_come_first_then_the_newest_gap() {
-        let job = |topic: &str, ms| Job::new(EntryId { ms, seq: 0 }, topic.into(), (0, 1));
+        let job = |topic: &str, ms| FillJob::new(EntryId { ms, seq: 0 }, topic.into(), (0, 1));
         let mut jobs = [
             job("price:SPY", 9),
             job("flow-alerts", 1),

@@ -1,7 +1,7 @@
 //! One instant with more rows than an answer can hold: its rows are divided by the values of parameters.
 
-use super::answer::Row;
-use super::query::Query;
+use super::answer::FetchedRow;
+use super::query::RestQuery;
 use crate::channel::fill::{FillSource, Split};
 
 /// A part of the rows of an instant: a value for each of some parameters.
@@ -14,7 +14,7 @@ pub(super) struct Instant {
     pub at_us: u64,
     splits: &'static [Split],
     pending: Vec<Part>,
-    rows: Vec<Row>,
+    rows: Vec<FetchedRow>,
     /// Rows of the answer that was too small, which must all be found in a part.
     expected: Vec<u64>,
     is_full: bool,
@@ -22,7 +22,7 @@ pub(super) struct Instant {
 
 impl Instant {
     /// Begins after a full answer with rows of this instant only.
-    pub(super) fn new(at_us: u64, splits: &'static [Split], rows: Vec<Row>) -> Instant {
+    pub(super) fn new(at_us: u64, splits: &'static [Split], rows: Vec<FetchedRow>) -> Instant {
         let expected = rows.iter().map(|row| row.fingerprint).collect();
         let mut instant = Instant { at_us, splits, pending: Vec::new(), rows, expected, is_full: false };
         instant.divide(&Part::new());
@@ -30,7 +30,7 @@ impl Instant {
     }
 
     /// Adds the next part to a query for the instant; `None` when there is none left.
-    pub(super) fn ask(&self, query: &mut Query) -> Option<()> {
+    pub(super) fn ask(&self, query: &mut RestQuery) -> Option<()> {
         for (parameter, value) in self.pending.last()? {
             query.set(parameter, *value);
         }
@@ -38,7 +38,7 @@ impl Instant {
     }
 
     /// Takes the rows of the part asked for.
-    pub(super) fn take(&mut self, source: &FillSource, rows: Vec<Row>) {
+    pub(super) fn take(&mut self, source: &FillSource, rows: Vec<FetchedRow>) {
         let Some(part) = self.pending.pop() else { return };
         let is_whole = rows.len() < source.limit;
         let instant = self.at_us..self.at_us + source.unit_us;
@@ -57,7 +57,7 @@ impl Instant {
     }
 
     /// Returns the rows, some of them twice, and whether some may be missing.
-    pub(super) fn end(self) -> (Vec<Row>, bool) {
+    pub(super) fn end(self) -> (Vec<FetchedRow>, bool) {
         let is_full = self.is_full || !self.expected.is_empty();
         (self.rows, is_full)
     }

@@ -16,7 +16,7 @@ const MAX_DETAIL: usize = 300;
 
 /// A fill of one topic of one gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
+pub struct FillJob {
     /// The gap's entry in the ledger.
     #[serde(with = "as_text")]
     pub gap: EntryId,
@@ -47,7 +47,7 @@ pub struct Job {
     /// The entries of the live stream around the gap when it closed; `None` until they were read.
     pub edges: Option<Edges>,
     /// Rows that may be in Redis: their entry IDs are reserved.
-    pub writing: Option<Writing>,
+    pub writing: Option<BatchWriting>,
     /// The first of reserved IDs that were not used: they are used first.
     #[serde(with = "as_text", default, skip_serializing_if = "is_zero")]
     pub unused: EntryId,
@@ -70,7 +70,7 @@ pub struct Edges {
 
 /// The entry IDs of a batch on its way: consecutive sequence numbers from `first` on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Writing {
+pub struct BatchWriting {
     /// The first ID.
     #[serde(with = "as_text")]
     pub first: EntryId,
@@ -140,7 +140,7 @@ impl Edges {
     }
 }
 
-impl Writing {
+impl BatchWriting {
     /// Returns the last ID.
     #[must_use]
     pub fn last(&self) -> EntryId {
@@ -148,11 +148,11 @@ impl Writing {
     }
 }
 
-impl Job {
+impl FillJob {
     /// Creates the job of a topic, for the interval of its gap.
     #[must_use]
-    pub fn new(gap: EntryId, topic: String, (from_us, to_us): (u64, u64)) -> Job {
-        Job {
+    pub fn new(gap: EntryId, topic: String, (from_us, to_us): (u64, u64)) -> FillJob {
+        FillJob {
             gap,
             topic,
             from_us,
@@ -276,10 +276,15 @@ mod tests {
 
     #[test]
     fn a_job_comes_back_from_its_json() {
-        let mut job = Job::new(EntryId { ms: 7, seq: 1 }, "option_trades:SPY".into(), (1, 2));
+        let mut job = FillJob::new(EntryId { ms: 7, seq: 1 }, "option_trades:SPY".into(), (1, 2));
         job.edges = Some(Edges::new(&[1, u64::MAX], false));
-        job.writing =
-            Some(Writing { first: EntryId { ms: 9, seq: 3 }, rows: 4, canceled: 1, known: 2, cursor_us: 5 });
+        job.writing = Some(BatchWriting {
+            first: EntryId { ms: 9, seq: 3 },
+            rows: 4,
+            canceled: 1,
+            known: 2,
+            cursor_us: 5,
+        });
         job.mar(Flaw::new(FillReason::Budget, "x"));
         job.ended = Some(Ended {
             id: EntryId { ms: 1, seq: 0 },
@@ -288,7 +293,7 @@ mod tests {
             at_us: 3,
         });
         let json = serde_json::to_string(&job).unwrap();
-        assert_eq!(serde_json::from_str::<Job>(&json).unwrap(), job);
+        assert_eq!(serde_json::from_str::<FillJob>(&json).unwrap(), job);
         assert_eq!(job.edges.as_ref().unwrap().iter().collect::<Vec<_>>(), [1, u64::MAX]);
         assert_eq!(job.writing.as_ref().unwrap().last(), EntryId { ms: 9, seq: 6 });
         job.settle_writing();

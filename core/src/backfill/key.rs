@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::channel::fill::{Identity, KeyField, KeyKind};
+use crate::channel::fill::{KeyField, KeyKind, RowIdentity};
 use crate::time::parse_iso;
 
 /// A JSON object.
@@ -14,13 +14,13 @@ const MAX_SECONDS: u64 = 100_000_000_000;
 
 /// Returns the fingerprint of a row; `None` if a field is missing, or if rows have no identity.
 #[must_use]
-pub fn of_row(identity: Identity, row: &Object) -> Option<u64> {
+pub fn of_row(identity: RowIdentity, row: &Object) -> Option<u64> {
     fingerprint(identity, row, |field| field.row)
 }
 
 /// Returns the fingerprint of an event's payload; `None` if it is not an object with the fields.
 #[must_use]
-pub fn of_event(identity: Identity, payload: &[u8]) -> Option<u64> {
+pub fn of_event(identity: RowIdentity, payload: &[u8]) -> Option<u64> {
     let payload: Object = serde_json::from_slice(payload).ok()?;
     fingerprint(identity, &payload, |field| field.event)
 }
@@ -38,8 +38,8 @@ pub fn time_us(row: &Object, field: &str) -> Option<u64> {
     }
 }
 
-fn fingerprint(identity: Identity, object: &Object, name: fn(&KeyField) -> &'static str) -> Option<u64> {
-    let (Identity::Unique(fields) | Identity::Shared(fields)) = identity else { return None };
+fn fingerprint(identity: RowIdentity, object: &Object, name: fn(&KeyField) -> &'static str) -> Option<u64> {
+    let (RowIdentity::Unique(fields) | RowIdentity::Shared(fields)) = identity else { return None };
     let mut hash = Xxh3Default::new();
     for field in fields {
         let name = name(field);
@@ -105,7 +105,7 @@ mod tests {
         for payload in ["", "[]", "{}", r#"{"id":null}"#, r#"{"id":{}}"#, "\"id\""] {
             assert_eq!(of_event(identity, payload.as_bytes()), None, "{payload}");
         }
-        assert_eq!(of_row(Identity::None, &object(r#"{"id":"a"}"#)), None);
+        assert_eq!(of_row(RowIdentity::None, &object(r#"{"id":"a"}"#)), None);
     }
 
     #[test]

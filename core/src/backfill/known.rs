@@ -3,15 +3,15 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::channel::fill::Identity;
+use crate::channel::fill::RowIdentity;
 
 /// Fingerprints with their numbers.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct KnownRows {
     counts: HashMap<u64, u32, RandomState>,
 }
 
-impl Known {
+impl KnownRows {
     /// Adds an event or a row.
     pub fn add(&mut self, fingerprint: u64) {
         let count = self.counts.entry(fingerprint).or_default();
@@ -19,10 +19,10 @@ impl Known {
     }
 
     /// Whether a row is known; where several events may be equal, each of them makes one row known.
-    pub fn take(&mut self, identity: Identity, fingerprint: u64) -> bool {
+    pub fn take(&mut self, identity: RowIdentity, fingerprint: u64) -> bool {
         match (identity, self.counts.get_mut(&fingerprint)) {
-            (Identity::Unique(_), Some(_)) => true,
-            (Identity::Shared(_), Some(count)) if *count > 0 => {
+            (RowIdentity::Unique(_), Some(_)) => true,
+            (RowIdentity::Shared(_), Some(count)) if *count > 0 => {
                 *count -= 1;
                 true
             }
@@ -49,14 +49,14 @@ mod tests {
 
     #[test]
     fn an_identity_is_known_always_and_equal_events_as_often_as_they_came() {
-        let mut known = Known::default();
+        let mut known = KnownRows::default();
         known.add(1);
         known.add(2);
         known.add(2);
-        let unique = [1, 1, 3].map(|row| known.take(Identity::Unique(&[]), row));
+        let unique = [1, 1, 3].map(|row| known.take(RowIdentity::Unique(&[]), row));
         assert_eq!(unique, [true, true, false]);
-        let shared = [2, 2, 2].map(|row| known.take(Identity::Shared(&[]), row));
+        let shared = [2, 2, 2].map(|row| known.take(RowIdentity::Shared(&[]), row));
         assert_eq!(shared, [true, true, false]);
-        assert!(!known.take(Identity::None, 1));
+        assert!(!known.take(RowIdentity::None, 1));
     }
 }

@@ -4,7 +4,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
 use super::deadline::latest_session_us;
-use super::job::{Flaw, Job, parse_topic};
+use super::job::{FillJob, Flaw, parse_topic};
 use super::outcome::FillReason;
 use crate::channel::fill::Ask;
 use crate::event::{EntryId, Scope, Symbol, Topic};
@@ -36,7 +36,7 @@ pub struct Joined {
 }
 
 /// A job, and why it is impossible from the beginning.
-pub type Planned = (Job, Option<Flaw>);
+pub type Planned = (FillJob, Option<Flaw>);
 
 /// Plans one job for each topic of a gap.
 #[must_use]
@@ -56,7 +56,7 @@ pub fn jobs(gap: &GapToFill<'_>, joined: &Joined, now_us: u64) -> Vec<Planned> {
 
 /// Estimates the requests of a job, at the usual rate of the busiest symbol.
 #[must_use]
-pub fn requests(job: &Job) -> u32 {
+pub fn requests(job: &FillJob) -> u32 {
     let Some((spec, source)) =
         job.parts().and_then(|topic| Some((topic.channel.spec()?, topic.channel.spec()?.fill?)))
     else {
@@ -78,7 +78,7 @@ pub fn requests(job: &Job) -> u32 {
 }
 
 fn job(gap: &GapToFill<'_>, topic: String, now_us: u64) -> Planned {
-    let mut job = Job::new(gap.id, topic, (gap.from_us, gap.to_us));
+    let mut job = FillJob::new(gap.id, topic, (gap.from_us, gap.to_us));
     let Some(source) = job.source() else {
         return (job, Some(Flaw::new(FillReason::NoEndpoint, "")));
     };
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn requests_are_estimated_by_the_usual_rate() {
         let estimate = |topic: &str, seconds: u64| {
-            requests(&Job::new(EntryId::default(), topic.into(), (NOW, NOW + seconds * 1_000_000)))
+            requests(&FillJob::new(EntryId::default(), topic.into(), (NOW, NOW + seconds * 1_000_000)))
         };
         assert_eq!(estimate("option_trades:SPY", 60), 13, "70 s of 80 trades per second, and the end");
         assert_eq!(

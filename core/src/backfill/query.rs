@@ -1,23 +1,23 @@
 //! A request to the vendor's API.
 
-use crate::channel::fill::{FillSource, Subject};
+use crate::channel::fill::{FillSource, FillSubject};
 
 /// A request: a path and its parameters, without host and token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
+pub struct RestQuery {
     /// The path.
     pub path: String,
     /// Names and values of the parameters.
     pub pairs: Vec<(&'static str, String)>,
 }
 
-impl Query {
+impl RestQuery {
     /// Begins a request for the rows of a symbol.
     #[must_use]
-    pub fn new(source: &FillSource, symbol: Option<&str>) -> Query {
+    pub fn new(source: &FillSource, symbol: Option<&str>) -> RestQuery {
         let path = source.path.replace("{ticker}", symbol.unwrap_or_default());
-        let mut query = Query { path, pairs: Vec::new() };
-        if let (Subject::Parameter { parameter, .. }, Some(symbol)) = (source.subject, symbol) {
+        let mut query = RestQuery { path, pairs: Vec::new() };
+        if let (FillSubject::Parameter { parameter, .. }, Some(symbol)) = (source.subject, symbol) {
             query.set(parameter, symbol);
         }
         if source.limit > 0 {

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::job::{Job, Writing};
+use super::job::{BatchWriting, FillJob};
 use super::key;
-use super::known::Known;
+use super::known::KnownRows;
 use super::outcome::{FillReason, FillStatus};
-use super::query::Query;
-use super::walk::{Batch, Step, Walk};
-use crate::channel::fill::{FillSource, Identity, KeyField, KeyKind};
+use super::query::RestQuery;
+use super::walk::{FillBatch, FillStep, Walk};
+use crate::channel::fill::{FillSource, KeyField, KeyKind, RowIdentity};
 use crate::channel::table::OPTION_TRADES;
 use crate::event::EntryId;
 use crate::time::iso_utc;
@@ -68,7 +68,7 @@ impl Vendor {
         ["XCBO", "ARCO", "XPHO"][trade.exchange]
     }
 
-    fn answer(&self, query: &Query) -> Bytes {
+    fn answer(&self, query: &RestQuery) -> Bytes {
         let value =
             |name: &str| query.pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
         let number = |name: &str| value(name).unwrap().parse::<u64>().unwrap() * 1000;
@@ -114,7 +114,7 @@ impl Redis {
             .map_or_else(EntryId::default, |(ms, seq)| EntryId { ms: *ms, seq: *seq })
     }
 
-    fn write(&mut self, first: EntryId, batch: &Batch) {
+    fn write(&mut self, first: EntryId, batch: &FillBatch) {
         for (n, row) in (0..).zip(&batch.rows) {
             let object: key::Object = serde_json::from_slice(&row.bytes).unwrap();
             let id = object["id"].as_str().unwrap().parse().unwrap();
@@ -140,7 +140,7 @@ fn fill(
     vendor: &Vendor,
     gap: (u64, u64),
     chances: &[Chance],
-) -> (Redis, FillStatus, Option<FillReason>, Job) {
+) -> (Redis, FillStatus, Option<FillReason>, FillJob) {
     let mut redis = Redis::default();
     let (status, reason, job) = fill_into(&mut redis, source, vendor, gap, chances);
     (redis, status, reason, job)
@@ -153,13 +153,13 @@ fn fill_into(
     vendor: &Vendor,
     (from_us, to_us): (u64, u64),
     chances: &[Chance],
-) -> (FillStatus, Option<FillReason>, Job) {
-    let job = Job::new(EntryId { ms: 5, seq: 0 }, "option_trades:SPY".into(), (from_us, to_us));
+) -> (FillStatus, Option<FillReason>, FillJob) {
+    let job = FillJob::new(EntryId { ms: 5, seq: 0 }, "option_trades:SPY".into(), (from_us, to_us));
     redis.job = serde_json::to_string(&job).unwrap();
     let mut chances = chances.iter().copied();
     for clock in 1_u64..10_000 {
         // a new life
-        let mut job: Job = serde_json::from_str(&redis.job).unwrap();
+        let mut job: FillJob = serde_json::from_str(&redis.job).unwrap();
         if let Some(writing) = &job.writing {
             if redis.last() >= writing.last() {
                 job.settle_writing();
@@ -167,7 +167,7 @@ fn fill_into(
                 job.writing = None;
             }
         }
-        let mut known = Known::default();
+        let mut known = KnownRows::default();
         let fetched: BTreeSet<u32> = redis.backfill.values().map(|(id, _)| *id).collect();
         let is_known = |trade: &&Trade| trade.is_live || fetched.contains(&trade.id);
         for trade in vendor.trades.iter().filter(is_known) {
@@ -180,11 +180,11 @@ fn fill_into(
                 break;
             }
             match walk.step(&mut job) {
-                Step::Done => {
+                FillStep::Done => {
                     let (status, flaw) = walk.outcome(&job);
                     return (status, flaw.map(|flaw| flaw.reason), job);
                 }
-                Step::Ask(query) => {
+                FillStep::Ask(query) => {
                     let body = vendor.answer(&query);
                     job.requests += 1;
                     match chance {
@@ -195,9 +195,9 @@ fn fill_into(
                         _ => walk.answered(&mut job, &body).unwrap(),
                     }
                 }
-                Step::Write(batch) => {
+                FillStep::Write(batch) => {
                     let first = EntryId { ms: clock.max(redis.last().ms + 1), seq: 0 };
-                    job.writing = Some(Writing {
+                    job.writing = Some(BatchWriting {
                         first,
                         rows: batch.rows.len() as u64,
                         canceled: 0,
@@ -410,35 +410,36 @@ fn rows_without_an_identity_are_matched_by_number_also_across_answers() {
     let of = source(4, 75_000);
     let source: &'static FillSource = Box::leak(Box::new(FillSource {
         ask: of.ask,
-        identity: Identity::Shared(KEY),
+        identity: RowIdentity::Shared(KEY),
         unit_us: 1_000_000,
         fidelity: crate::channel::fill::Fidelity::NoIdentity,
         ..*of
     }));
     // three prints of one second, two of the next one, one of the third; all equal
     let rows: Vec<u64> = vec![3, 2, 2, 1, 1, 1];
-    let answer = |query: &Query| {
+    let answer = |query: &RestQuery| {
         let older: u64 =
             query.pairs.iter().find(|(name, _)| *name == "older_than").unwrap().1.parse().unwrap();
         let asked = rows.iter().map(|second| BEGIN_US + second * 1_000_000).filter(|at| at / 1000 < older);
         let row = |at: u64| json!({"underlying_symbol": "SPY", "price": "1.0", "executed_at": at / 1000});
         Bytes::from(json!({"data": asked.take(4).map(row).collect::<Vec<_>>()}).to_string())
     };
-    let mut known = Known::default();
+    let mut known = KnownRows::default();
     for _ in 0..4 {
         known.add(key::of_event(source.identity, br#"{"price":1}"#).unwrap());
     }
-    let mut job = Job::new(EntryId::default(), "option_trades:SPY".into(), (BEGIN_US, BEGIN_US + 4_000_000));
+    let mut job =
+        FillJob::new(EntryId::default(), "option_trades:SPY".into(), (BEGIN_US, BEGIN_US + 4_000_000));
     let mut walk = Walk::new(source, &job, known, false);
     let mut written = 0;
     loop {
         match walk.step(&mut job) {
-            Step::Ask(query) => walk.answered(&mut job, &answer(&query)).unwrap(),
-            Step::Write(batch) => {
+            FillStep::Ask(query) => walk.answered(&mut job, &answer(&query)).unwrap(),
+            FillStep::Write(batch) => {
                 written += batch.rows.len();
                 walk.written(&mut job, &batch);
             }
-            Step::Done => break,
+            FillStep::Done => break,
         }
     }
     assert_eq!(written, 2, "six rows, of which the live stream has four");

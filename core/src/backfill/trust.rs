@@ -1,6 +1,6 @@
 //! What a job that was read from Redis may claim: other clients can write there too.
 
-use super::job::{Edges, Flaw, Job, MAX_EDGES};
+use super::job::{Edges, FillJob, Flaw, MAX_EDGES};
 use crate::event::EntryId;
 use crate::time::{MAX_AHEAD_US, hold_back};
 
@@ -11,7 +11,7 @@ const MAX_REQUESTS: u32 = 1_000_000;
 /// Digits of a fingerprint.
 const DIGITS: usize = 16;
 
-impl Job {
+impl FillJob {
     /// Confines a job that was read from Redis to what one of ours can be: times of the future count as now, counters,
     /// edges and texts have their bounds. Returns the number of times that were held back.
     pub fn confine(&mut self, now_us: u64) -> u64 {
@@ -69,7 +69,7 @@ pub fn with_room(first: EntryId, rows: u64) -> Option<EntryId> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::job::{Ended, Writing};
+    use super::super::job::{BatchWriting, Ended};
     use super::super::outcome::{FillReason, FillStatus};
     use super::*;
 
@@ -80,7 +80,7 @@ mod tests {
     fn a_job_of_the_future_and_of_infinite_size_is_confined() {
         let id = EntryId { ms: MAX, seq: MAX };
         let flaw = Flaw { reason: FillReason::Budget, detail: "x".repeat(1_000) };
-        let mut job = Job {
+        let mut job = FillJob {
             cursor_us: MAX,
             rows: MAX,
             known: MAX,
@@ -90,10 +90,10 @@ mod tests {
             failing_since_us: MAX,
             next_us: MAX,
             edges: Some(Edges { fingerprints: "f".repeat(MAX_EDGES * DIGITS + 1), are_trimmed: false }),
-            writing: Some(Writing { first: id, rows: MAX, canceled: MAX, known: MAX, cursor_us: MAX }),
+            writing: Some(BatchWriting { first: id, rows: MAX, canceled: MAX, known: MAX, cursor_us: MAX }),
             flaw: Some(flaw.clone()),
             ended: Some(Ended { id, status: FillStatus::Partial, flaw: Some(flaw), at_us: MAX }),
-            ..Job::new(id, "price:SPY".into(), (MAX, MAX))
+            ..FillJob::new(id, "price:SPY".into(), (MAX, MAX))
         };
         assert_eq!(job.confine(NOW), 7);
         let times = [job.from_us, job.to_us, job.cursor_us, job.next_us, job.failing_since_us];
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_job_of_ours_is_left_as_it_is() {
-        let mut job = Job::new(EntryId { ms: 7, seq: 0 }, "price:SPY".into(), (NOW - 5, NOW));
+        let mut job = FillJob::new(EntryId { ms: 7, seq: 0 }, "price:SPY".into(), (NOW - 5, NOW));
         job.next_us = NOW + 120_000_000;
         job.edges = Some(Edges::new(&vec![7; MAX_EDGES], false));
         job.mar(Flaw::new(FillReason::Budget, "x"));

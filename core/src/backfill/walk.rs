@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::answer::{Row, Unfit};
+use super::answer::{FetchedRow, Unfit};
 use super::chunk::{Chunk, MAX_PAGES, Progress};
-use super::job::{Flaw, Job};
-use super::known::Known;
+use super::job::{FillJob, Flaw};
+use super::known::KnownRows;
 use super::outcome::{FillReason, FillStatus};
-use super::query::Query;
+use super::query::RestQuery;
 use crate::calendar::{midnight, session_date};
-use crate::channel::fill::{Ask, Fidelity, FillSource, Identity};
+use crate::channel::fill::{Ask, Fidelity, FillSource, RowIdentity};
 
 /// Rows of a batch: Redis serves no other client while it writes them, a millisecond.
 pub const BATCH_ROWS: usize = 250;
@@ -28,30 +28,30 @@ pub struct Walk {
     /// The first and the last time of rows that are written.
     from_us: u64,
     to_us: u64,
-    known: Known,
+    known: KnownRows,
     chunk: Option<Chunk>,
     /// The rows of the last chunk that are not written yet, and whether they are known.
-    queue: VecDeque<(Row, bool)>,
+    queue: VecDeque<(FetchedRow, bool)>,
     /// The cursor when all of them are written.
     after_us: u64,
 }
 
 /// The next step.
 #[derive(Debug)]
-pub enum Step {
+pub enum FillStep {
     /// Send the request, and pass its answer to [`Walk::answered`].
-    Ask(Query),
+    Ask(RestQuery),
     /// Write the rows, then call [`Walk::written`].
-    Write(Batch),
+    Write(FillBatch),
     /// Nothing: the interval is done.
     Done,
 }
 
 /// Rows to be written together.
 #[derive(Debug)]
-pub struct Batch {
+pub struct FillBatch {
     /// The rows, oldest first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<FetchedRow>,
     /// Known rows between them.
     pub known: u64,
     /// The cursor of the job once they are written: no row at this time or later is among them.
@@ -64,7 +64,12 @@ impl Walk {
     /// Begins where the job stands. `known` has what the live stream and earlier fills have; with trimmed edges only rows
     /// inside of the gap are written.
     #[must_use]
-    pub fn new(source: &'static FillSource, job: &Job, known: Known, are_edges_trimmed: bool) -> Walk {
+    pub fn new(
+        source: &'static FillSource,
+        job: &FillJob,
+        known: KnownRows,
+        are_edges_trimmed: bool,
+    ) -> Walk {
         let margin_us = if are_edges_trimmed { 0 } else { source.margin_ms * 1000 };
         let (mut from_us, to_us) =
             (job.from_us.saturating_sub(margin_us), job.to_us.saturating_add(margin_us));
@@ -82,12 +87,12 @@ impl Walk {
     }
 
     /// Returns the next step. Rows that are all known need no write: the job moves on by itself.
-    pub fn step(&mut self, job: &mut Job) -> Step {
+    pub fn step(&mut self, job: &mut FillJob) -> FillStep {
         job.cursor_us = job.cursor_us.max(self.from_us);
         while !self.queue.is_empty() {
             let batch = self.batch();
             if !batch.rows.is_empty() {
-                return Step::Write(batch);
+                return FillStep::Write(batch);
             }
             job.known = job.known.saturating_add(batch.known);
             self.written(job, &batch);
@@ -97,18 +102,18 @@ impl Walk {
                 self.skip_days_without_session(job);
             }
             if job.cursor_us > self.to_us {
-                return Step::Done;
+                return FillStep::Done;
             }
             self.chunk = Some(Chunk::new(job.cursor_us, self.end_of_chunk(job)));
         }
         match &self.chunk {
-            Some(chunk) => Step::Ask(chunk.query(self.source, self.symbol.as_deref())),
-            None => Step::Done,
+            Some(chunk) => FillStep::Ask(chunk.query(self.source, self.symbol.as_deref())),
+            None => FillStep::Done,
         }
     }
 
     /// Takes the answer to the last request.
-    pub fn answered(&mut self, job: &mut Job, body: &Bytes) -> Result<(), Unfit> {
+    pub fn answered(&mut self, job: &mut FillJob, body: &Bytes) -> Result<(), Unfit> {
         let Some(chunk) = &mut self.chunk else { return Ok(()) };
         match chunk.take(self.source, self.symbol.as_deref(), body)? {
             Progress::More => {}
@@ -119,7 +124,7 @@ impl Walk {
     }
 
     /// Asks for half of the present interval: its rows are too many.
-    pub fn halve(&mut self, job: &mut Job) {
+    pub fn halve(&mut self, job: &mut FillJob) {
         if let Some(chunk) = self.chunk.take() {
             job.span_us = ((chunk.to_us - chunk.from_us) / 2).max(self.source.unit_us);
         }
@@ -132,11 +137,11 @@ impl Walk {
     }
 
     /// Notes that a batch is written: the cursor of the job moves.
-    pub fn written(&mut self, job: &mut Job, batch: &Batch) {
+    pub fn written(&mut self, job: &mut FillJob, batch: &FillBatch) {
         job.cursor_us = job.cursor_us.max(batch.cursor_us);
         for (row, _) in self.queue.drain(..batch.taken.min(self.queue.len())) {
             // the vendor may show it again at another time
-            if matches!(self.source.identity, Identity::Unique(_)) {
+            if matches!(self.source.identity, RowIdentity::Unique(_)) {
                 self.known.add(row.fingerprint);
             }
         }
@@ -145,13 +150,13 @@ impl Walk {
     /// Whether nothing was found although the live stream has events of the interval: the vendor answers so to parameters
     /// that it does not know as well.
     #[must_use]
-    pub fn is_doubtful(&self, job: &Job, has_live_events: bool) -> bool {
-        job.rows + job.known == 0 && has_live_events && self.source.identity != Identity::None
+    pub fn is_doubtful(&self, job: &FillJob, has_live_events: bool) -> bool {
+        job.rows + job.known == 0 && has_live_events && self.source.identity != RowIdentity::None
     }
 
     /// Returns how a job ends whose interval is done.
     #[must_use]
-    pub fn outcome(&self, job: &Job) -> (FillStatus, Option<Flaw>) {
+    pub fn outcome(&self, job: &FillJob) -> (FillStatus, Option<Flaw>) {
         let usual = match self.source.fidelity {
             Fidelity::Events => None,
             Fidelity::NoIdentity => Some(Flaw::new(FillReason::NoIdentity, "")),
@@ -163,7 +168,7 @@ impl Walk {
         }
     }
 
-    fn end_chunk(&mut self, job: &mut Job) {
+    fn end_chunk(&mut self, job: &mut FillJob) {
         let Some(chunk) = self.chunk.take() else { return };
         self.after_us = chunk.to_us;
         if chunk.pages <= SMALL_CHUNK {
@@ -187,9 +192,9 @@ impl Walk {
     }
 
     /// Takes rows up to the bounds of a batch, and then those of the same time: a cursor cannot divide them.
-    fn batch(&self) -> Batch {
+    fn batch(&self) -> FillBatch {
         let is_divisible = matches!(self.source.ask, Ask::Window { .. });
-        let mut batch = Batch { rows: Vec::new(), known: 0, cursor_us: self.after_us, taken: 0 };
+        let mut batch = FillBatch { rows: Vec::new(), known: 0, cursor_us: self.after_us, taken: 0 };
         let (mut bytes, mut last_us) = (0, 0);
         for (row, is_known) in &self.queue {
             let is_full = batch.rows.len() >= BATCH_ROWS || bytes >= BATCH_BYTES;
@@ -210,7 +215,7 @@ impl Walk {
     }
 
     /// The end of a chunk that begins at the cursor, as a multiple of the unit of time.
-    fn end_of_chunk(&self, job: &Job) -> u64 {
+    fn end_of_chunk(&self, job: &FillJob) -> u64 {
         let end_us = self.to_us.saturating_add(1);
         let wanted = match self.source.ask {
             Ask::Window { .. } => {
@@ -227,7 +232,7 @@ impl Walk {
         wanted.next_multiple_of(self.source.unit_us).max(job.cursor_us + 1)
     }
 
-    fn skip_days_without_session(&self, job: &mut Job) {
+    fn skip_days_without_session(&self, job: &mut FillJob) {
         while job.cursor_us <= self.to_us
             && crate::calendar::session_hours(session_date(job.cursor_us / 1000)).is_none()
         {

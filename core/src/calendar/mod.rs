@@ -15,7 +15,7 @@ mod vendor_day;
 pub use clock::SessionClock;
 pub use products::{Product, Products};
 pub use retention::{first_kept_date, retention_cutoff};
-pub use segments::Segment;
+pub use segments::DaySegment;
 pub use sessions::{
     Closure, MarketState, day_of, iso_date, market_state, market_state_until, midnight, new_york_hour,
     session_date, session_hours,

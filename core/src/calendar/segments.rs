@@ -9,7 +9,7 @@ const EXTENDED_CLOSE: Time = time(20, 0, 0, 0);
 
 /// A part of a stock's day. REST's `stock_state` describes one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Segment {
+pub enum DaySegment {
     /// 04:00 to the open.
     Premarket,
     /// From the open to the close.
@@ -20,30 +20,30 @@ pub enum Segment {
     Night,
 }
 
-impl Segment {
+impl DaySegment {
     /// Returns the segment of a time in Unix milliseconds.
     #[must_use]
-    pub fn at(unix_ms: u64) -> Segment {
+    pub fn at(unix_ms: u64) -> DaySegment {
         let (date, now) = new_york(unix_ms);
-        let Some(hours) = session_hours(super::sessions::day_number(date)) else { return Segment::Night };
+        let Some(hours) = session_hours(super::sessions::day_number(date)) else { return DaySegment::Night };
         if now < EXTENDED_OPEN || now >= EXTENDED_CLOSE {
-            Segment::Night
+            DaySegment::Night
         } else if market_state(unix_ms) == MarketState::Open {
-            Segment::Regular
+            DaySegment::Regular
         } else if unix_ms < hours.start {
-            Segment::Premarket
+            DaySegment::Premarket
         } else {
-            Segment::Postmarket
+            DaySegment::Postmarket
         }
     }
 
     /// Reads REST's `market_time`; `None` for an unknown word.
     #[must_use]
-    pub fn of_word(word: &str) -> Option<Segment> {
+    pub fn of_word(word: &str) -> Option<DaySegment> {
         match word {
-            "premarket" => Some(Segment::Premarket),
-            "regular" => Some(Segment::Regular),
-            "postmarket" => Some(Segment::Postmarket),
+            "premarket" => Some(DaySegment::Premarket),
+            "regular" => Some(DaySegment::Regular),
+            "postmarket" => Some(DaySegment::Postmarket),
             _ => None,
         }
     }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_day_has_segments_and_a_night() {
-        use Segment::{Night, Postmarket, Premarket, Regular};
+        use DaySegment::{Night, Postmarket, Premarket, Regular};
         for (time, segment) in [
             ("2026-11-30T03:59:59.999-05:00", Night),
             ("2026-11-30T04:00-05:00", Premarket),
@@ -73,8 +73,8 @@ mod tests {
             ("2026-11-28T12:00-05:00", Night),
             ("2026-07-01T09:30-04:00", Regular),
         ] {
-            assert_eq!(Segment::at(at(time)), segment, "{time}");
+            assert_eq!(DaySegment::at(at(time)), segment, "{time}");
         }
-        assert!([0, u64::MAX].map(Segment::at).iter().all(|segment| *segment != Regular));
+        assert!([0, u64::MAX].map(DaySegment::at).iter().all(|segment| *segment != Regular));
     }
 }

@@ -2,7 +2,7 @@
 
 /// A REST endpoint whose body the feed keeps fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
+pub enum BodyEndpoint {
     /// `flow_alerts`: a ticker's newest alerts.
     FlowAlerts,
     /// `stock_state`: a ticker's price.
@@ -13,19 +13,23 @@ pub enum Endpoint {
     SpotExposuresStrike,
 }
 
-impl Endpoint {
+impl BodyEndpoint {
     /// All endpoints.
-    pub const ALL: [Endpoint; 4] =
-        [Endpoint::FlowAlerts, Endpoint::StockState, Endpoint::SpotExposures, Endpoint::SpotExposuresStrike];
+    pub const ALL: [BodyEndpoint; 4] = [
+        BodyEndpoint::FlowAlerts,
+        BodyEndpoint::StockState,
+        BodyEndpoint::SpotExposures,
+        BodyEndpoint::SpotExposuresStrike,
+    ];
 
     /// Returns the endpoint's segment of `rest:` keys.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Endpoint::FlowAlerts => "flow_alerts",
-            Endpoint::StockState => "stock_state",
-            Endpoint::SpotExposures => "spot_exposures",
-            Endpoint::SpotExposuresStrike => "spot_exposures_strike",
+            BodyEndpoint::FlowAlerts => "flow_alerts",
+            BodyEndpoint::StockState => "stock_state",
+            BodyEndpoint::SpotExposures => "spot_exposures",
+            BodyEndpoint::SpotExposuresStrike => "spot_exposures_strike",
         }
     }
 }

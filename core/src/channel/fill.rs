@@ -12,11 +12,11 @@ pub struct FillSource {
     /// The documented maximum of rows in an answer, which is requested: only a shorter answer is known to be the last.
     pub limit: usize,
     /// Whose rows an answer may have.
-    pub subject: Subject,
+    pub subject: FillSubject,
     /// The row's field with its time.
     pub time: &'static str,
     /// The members that identify a row and an event as the same.
-    pub identity: Identity,
+    pub identity: RowIdentity,
     /// The smallest step of the row's time, in microseconds: cursors are multiples of it.
     pub unit_us: u64,
     /// By how much the time of a row and the arrival of its event may differ, in milliseconds: the interval asked for is
@@ -69,7 +69,7 @@ pub struct Split {
 
 /// Whose rows an answer may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum FillSubject {
     /// Those of all symbols.
     All,
     /// Those of the topic's symbol, named in the path; a row does not name it.
@@ -87,7 +87,7 @@ pub enum Subject {
 
 /// The members that identify a row and an event as the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum RowIdentity {
     /// These fields together occur once, in rows and in events.
     Unique(&'static [KeyField]),
     /// These fields are equal, but several events may have the same: as many rows are known as there are events.
@@ -162,9 +162,9 @@ pub(super) static OPTION_TRADES: FillSource = FillSource {
         Split { parameter: "exchanges[]", values: OPTION_EXCHANGES },
     ]),
     limit: 500,
-    subject: Subject::Parameter { parameter: "ticker_symbol", field: "underlying_symbol" },
+    subject: FillSubject::Parameter { parameter: "ticker_symbol", field: "underlying_symbol" },
     time: "executed_at",
-    identity: Identity::Unique(ID),
+    identity: RowIdentity::Unique(ID),
     unit_us: MILLI_US,
     margin_ms: 5_000,
     settle_ms: MINUTE_MS,
@@ -179,9 +179,9 @@ pub(super) static FLOW_ALERTS: FillSource = FillSource {
     path: "/api/option-trades/flow-alerts",
     ask: window(&[]),
     limit: 200,
-    subject: Subject::All,
+    subject: FillSubject::All,
     time: "created_at",
-    identity: Identity::Unique(ID),
+    identity: RowIdentity::Unique(ID),
     unit_us: MILLI_US,
     margin_ms: 30_000,
     settle_ms: MINUTE_MS,
@@ -195,9 +195,9 @@ pub(super) static NEWS: FillSource = FillSource {
     path: "/api/news/headlines",
     ask: Ask::Pages { most: 20 },
     limit: 100,
-    subject: Subject::All,
+    subject: FillSubject::All,
     time: "created_at",
-    identity: Identity::Unique(&[same("headline", KeyKind::Text)]),
+    identity: RowIdentity::Unique(&[same("headline", KeyKind::Text)]),
     unit_us: MILLI_US,
     margin_ms: 5 * MINUTE_MS,
     settle_ms: MINUTE_MS,
@@ -211,9 +211,9 @@ pub(super) static PRICE: FillSource = FillSource {
     path: "/api/stock/{ticker}/ohlc/1m",
     ask: Ask::Day,
     limit: 2_500,
-    subject: Subject::Path,
+    subject: FillSubject::Path,
     time: "start_time",
-    identity: Identity::None,
+    identity: RowIdentity::None,
     unit_us: 60 * SECOND_US,
     margin_ms: 0,
     settle_ms: 2 * MINUTE_MS,
@@ -227,9 +227,9 @@ pub(super) static GEX: FillSource = FillSource {
     path: "/api/stock/{ticker}/spot-exposures",
     ask: Ask::Day,
     limit: 0,
-    subject: Subject::PathAndField("ticker"),
+    subject: FillSubject::PathAndField("ticker"),
     time: "time",
-    identity: Identity::None,
+    identity: RowIdentity::None,
     unit_us: SECOND_US,
     margin_ms: 0,
     settle_ms: 2 * MINUTE_MS,
@@ -243,9 +243,9 @@ pub(super) static GEX_STRIKE: FillSource = FillSource {
     path: "/api/stock/{ticker}/spot-exposures/strike",
     ask: Ask::State { most: 4 },
     limit: 500,
-    subject: Subject::Path,
+    subject: FillSubject::Path,
     time: "time",
-    identity: Identity::None,
+    identity: RowIdentity::None,
     unit_us: SECOND_US,
     margin_ms: 0,
     settle_ms: 2 * MINUTE_MS,
@@ -267,9 +267,9 @@ const fn prints(path: &'static str) -> FillSource {
         path,
         ask: window(&[]),
         limit: 500,
-        subject: Subject::PathAndField("ticker"),
+        subject: FillSubject::PathAndField("ticker"),
         time: "executed_at",
-        identity: Identity::Shared(PRINT),
+        identity: RowIdentity::Shared(PRINT),
         unit_us: SECOND_US,
         margin_ms: 5_000,
         settle_ms: MINUTE_MS,
@@ -287,9 +287,9 @@ pub(super) static CUSTOM_ALERTS: FillSource = FillSource {
     path: "/api/alerts",
     ask: window(&[]),
     limit: 500,
-    subject: Subject::All,
+    subject: FillSubject::All,
     time: "tape_time",
-    identity: Identity::Unique(&[
+    identity: RowIdentity::Unique(&[
         same("user_noti_config_id", KeyKind::Text),
         same("symbol", KeyKind::Text),
         same("tape_time", KeyKind::Second),
@@ -306,9 +306,9 @@ pub(super) static FUTURES: FillSource = FillSource {
     path: "/api/futures/{ticker}/trades",
     ask: window(&[]),
     limit: 500,
-    subject: Subject::Path,
+    subject: FillSubject::Path,
     time: "executed_at",
-    identity: Identity::Unique(&[same("trade_id", KeyKind::Text)]),
+    identity: RowIdentity::Unique(&[same("trade_id", KeyKind::Text)]),
     unit_us: MILLI_US,
     margin_ms: 5_000,
     settle_ms: MINUTE_MS,
@@ -327,12 +327,12 @@ impl FillSource {
     /// Whether rows can be asked for one symbol, or for all.
     #[must_use]
     pub fn takes_symbol(&self) -> bool {
-        matches!(self.subject, Subject::Parameter { .. })
+        matches!(self.subject, FillSubject::Parameter { .. })
     }
 
     /// Whether rows can be asked for one symbol at a time only.
     #[must_use]
     pub fn needs_symbol(&self) -> bool {
-        matches!(self.subject, Subject::Path | Subject::PathAndField(_))
+        matches!(self.subject, FillSubject::Path | FillSubject::PathAndField(_))
     }
 }

@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use crate::calendar::products::{Product, ProductKind};
 
-pub use endpoint::Endpoint;
+pub use endpoint::BodyEndpoint;
 use spec::ChannelSpec;
 pub use spec::{Family, Frame, JoinForms, MapKey, Scope, SymbolSource};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::endpoint::Endpoint;
+use super::endpoint::BodyEndpoint;
 use super::field::Field;
 use super::fill::FillSource;
 use crate::calendar::products::ProductKind;
@@ -200,7 +200,7 @@ pub struct ChannelSpec {
     /// known: the upper end of what users of the feed report, and `MEMORY USAGE` on Redis 7.0 with typical payloads.
     pub usual: Option<Usual>,
     /// The REST body that the channel's events keep fresh.
-    pub body: Option<Endpoint>,
+    pub body: Option<BodyEndpoint>,
     /// The endpoint that missed events are fetched from.
     pub fill: Option<&'static FillSource>,
     /// An event without any of these fields is not displayed as an event of this channel.

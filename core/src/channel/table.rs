@@ -4,7 +4,7 @@
 //! other users of the feed. `docs/feed.md`, shape checks, memory estimates, join forms and the columns of `tail`
 //! all derive from it.
 
-use super::endpoint::Endpoint;
+use super::endpoint::BodyEndpoint;
 use super::fields;
 use super::fill;
 use super::others::{
@@ -51,7 +51,7 @@ pub static FLOW_ALERTS: ChannelSpec = ChannelSpec {
     frame: Frame::Whole,
     product: ProductKind::Options,
     usual: Some(Usual { rate: 2.0, entry_bytes: 2_100 }),
-    body: Some(Endpoint::FlowAlerts),
+    body: Some(BodyEndpoint::FlowAlerts),
     fill: Some(&fill::FLOW_ALERTS),
     subject: &["option_chain"],
     columns: &[
@@ -110,7 +110,7 @@ pub static PRICE: ChannelSpec = ChannelSpec {
     frame: Frame::Whole,
     product: ProductKind::Stocks,
     usual: Some(Usual { rate: 0.6, entry_bytes: 92 }),
-    body: Some(Endpoint::StockState),
+    body: Some(BodyEndpoint::StockState),
     fill: Some(&fill::PRICE),
     subject: &["close"],
     columns: &[Column::Exact("close", 8), Column::Labelled("volume", "vol")],
@@ -131,7 +131,7 @@ pub static GEX: ChannelSpec = ChannelSpec {
     frame: Frame::Whole,
     product: ProductKind::Options,
     usual: Some(Usual { rate: 0.6, entry_bytes: 690 }),
-    body: Some(Endpoint::SpotExposures),
+    body: Some(BodyEndpoint::SpotExposures),
     fill: Some(&fill::GEX),
     subject: &["gamma_per_one_percent_move_oi", "gamma_per_one_percent_move_vol"],
     columns: &[
@@ -158,7 +158,7 @@ pub static GEX_STRIKE: ChannelSpec = ChannelSpec {
     frame: Frame::Row { key: MapKey::Strike, rows: 400 },
     product: ProductKind::Options,
     usual: Some(Usual { rate: 40.0, entry_bytes: 1_030 }),
-    body: Some(Endpoint::SpotExposuresStrike),
+    body: Some(BodyEndpoint::SpotExposuresStrike),
     fill: Some(&fill::GEX_STRIKE),
     subject: &["strike"],
     columns: STRIKE_COLUMNS,

@@ -17,7 +17,7 @@ pub use entry_id::{EntryId, EntryIds, InvalidEntryId};
 pub use route::{ChannelIndex, Destination, RestKey, Route};
 pub use topic::{InvalidSymbol, Symbol, Topic};
 
-pub use crate::channel::{Channel, Endpoint, Family, InvalidChannel, Scope};
+pub use crate::channel::{BodyEndpoint, Channel, Family, InvalidChannel, Scope};
 
 /// The `ws:map:` hash field that an event sets.
 #[derive(Clone, Debug, PartialEq, Eq)]

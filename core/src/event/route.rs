@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::topic::Symbol;
 use crate::calendar::products::Product;
-use crate::channel::{Endpoint, Frame};
+use crate::channel::{BodyEndpoint, Frame};
 
 /// One destination in Redis: a stream and the hash of its newest event, for a channel and optionally a symbol.
 /// Equal destinations have equal `stream` keys.
@@ -35,7 +35,7 @@ pub struct RestKey {
     /// `<p>:rest:<endpoint>:<SYMBOL>`.
     pub key: Arc<str>,
     /// The endpoint whose answer it holds.
-    pub endpoint: Endpoint,
+    pub endpoint: BodyEndpoint,
     /// The ticker.
     pub symbol: Symbol,
     /// Whether to create the body if REST has not written one.

@@ -13,7 +13,7 @@ use crate::calendar::{vendor_day, vendor_day_end};
 use crate::labelled;
 
 pub use fills::{FillsOfDay, UnfitFills};
-pub use usage::Usage;
+pub use usage::TokenUsage;
 use window::Window;
 pub use window::{RequestId, WINDOW};
 
@@ -124,9 +124,9 @@ pub struct Now {
 
 /// How a REST request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BudgetVerdict {
     /// The vendor answered, if only to refuse this request.
-    Answered(Usage),
+    Answered(TokenUsage),
     /// 401.
     Unauthorised,
     /// No answer, or none of the vendor's REST API.
@@ -134,7 +134,7 @@ pub enum Verdict {
     /// 429.
     Limited {
         /// The headers.
-        usage: Usage,
+        usage: TokenUsage,
         /// Whether the body names concurrent requests.
         is_concurrency: bool,
         /// `Retry-After`.
@@ -241,18 +241,24 @@ impl RequestBudget {
 
     /// Ends a REST request. `chance`, from 0 to 1, spreads the pause after too many concurrent requests. Returns what REST
     /// now waits for, if anything.
-    pub fn finish(&mut self, id: RequestId, verdict: &Verdict, now: Now, chance: f64) -> Option<NotNow> {
+    pub fn finish(
+        &mut self,
+        id: RequestId,
+        verdict: &BudgetVerdict,
+        now: Now,
+        chance: f64,
+    ) -> Option<NotNow> {
         self.abandon(id, now.at);
-        self.failures = if *verdict == Verdict::Failed { self.failures + 1 } else { 0 };
+        self.failures = if *verdict == BudgetVerdict::Failed { self.failures + 1 } else { 0 };
         match verdict {
-            Verdict::Answered(usage) => self.learn(usage, now),
-            Verdict::Unauthorised => self.stop(now.at, UNAUTHORISED_PAUSE, Pause::Unauthorised),
-            Verdict::Failed if self.failures < BREAKER_FAILURES => {}
-            Verdict::Failed => {
+            BudgetVerdict::Answered(usage) => self.learn(usage, now),
+            BudgetVerdict::Unauthorised => self.stop(now.at, UNAUTHORISED_PAUSE, Pause::Unauthorised),
+            BudgetVerdict::Failed if self.failures < BREAKER_FAILURES => {}
+            BudgetVerdict::Failed => {
                 self.failures = 0;
                 self.stop(now.at, BREAKER_PAUSE, Pause::Breaker);
             }
-            Verdict::Limited { usage, is_concurrency: true, .. } => {
+            BudgetVerdict::Limited { usage, is_concurrency: true, .. } => {
                 self.learn(usage, now);
                 let [least, most] = CONCURRENCY_PAUSE;
                 self.stop(
@@ -261,7 +267,7 @@ impl RequestBudget {
                     Pause::Concurrency,
                 );
             }
-            Verdict::Limited { usage, retry_after, .. } => {
+            BudgetVerdict::Limited { usage, retry_after, .. } => {
                 self.learn(usage, now);
                 // of a used-up day the rest is a matter of the day, not of a pause
                 if !usage.is_day_used() {
@@ -290,7 +296,7 @@ impl RequestBudget {
         self.limits.rest_per_minute.min(self.limits.per_minute).max(1) as usize
     }
 
-    fn learn(&mut self, usage: &Usage, now: Now) {
+    fn learn(&mut self, usage: &TokenUsage, now: Now) {
         if usage.minute_remaining.is_some_and(|left| left <= MINUTE_RESERVE) {
             self.stop(now.at, usage.minute_reset.unwrap_or(MINUTE).min(MINUTE), Pause::Minute);
         }

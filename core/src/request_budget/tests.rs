@@ -4,7 +4,7 @@ use super::*;
 use crate::time::parse_iso;
 
 const LIMITS: RequestLimits = RequestLimits { per_minute: 100, rest_per_minute: 45, fills_per_day: 6_000 };
-const ANSWERED: Verdict = Verdict::Answered(Usage {
+const ANSWERED: BudgetVerdict = BudgetVerdict::Answered(TokenUsage {
     day_limit: None,
     day_count: None,
     minute_remaining: None,
@@ -44,13 +44,13 @@ fn why(refused: Option<NotNow>) -> Option<(Pause, u64)> {
 }
 
 /// A request that ends at once with this verdict; what REST waits for afterwards.
-fn once(budget: &mut RequestBudget, clock: &Clock, verdict: &Verdict) -> Option<(Pause, u64)> {
+fn once(budget: &mut RequestBudget, clock: &Clock, verdict: &BudgetVerdict) -> Option<(Pause, u64)> {
     let id = budget.rest(Purpose::Person, clock.now()).unwrap();
     why(budget.finish(id, verdict, clock.now(), 0.5))
 }
 
-fn usage(day: (u64, u64), minute: (u64, u64)) -> Usage {
-    Usage {
+fn usage(day: (u64, u64), minute: (u64, u64)) -> TokenUsage {
+    TokenUsage {
         day_count: Some(day.0),
         day_limit: Some(day.1),
         minute_remaining: Some(minute.0),
@@ -59,8 +59,8 @@ fn usage(day: (u64, u64), minute: (u64, u64)) -> Usage {
     }
 }
 
-fn limited(usage: Usage, is_concurrency: bool, retry_after: Option<u64>) -> Verdict {
-    Verdict::Limited { usage, is_concurrency, retry_after: retry_after.map(Duration::from_secs) }
+fn limited(usage: TokenUsage, is_concurrency: bool, retry_after: Option<u64>) -> BudgetVerdict {
+    BudgetVerdict::Limited { usage, is_concurrency, retry_after: retry_after.map(Duration::from_secs) }
 }
 
 #[test]
@@ -119,14 +119,14 @@ fn one_rest_request_is_in_flight() {
 #[test]
 fn a_minute_nearly_used_stops_rest_until_its_reset_and_is_then_forgotten() {
     let (mut budget, mut clock) = (RequestBudget::new(LIMITS), Clock::noon());
-    let answered = |left, reset| Verdict::Answered(usage((1, 15_000), (left, reset)));
+    let answered = |left, reset| BudgetVerdict::Answered(usage((1, 15_000), (left, reset)));
     assert_eq!(once(&mut budget, &clock, &answered(16, 9_000)), None);
     assert_eq!(once(&mut budget, &clock, &answered(15, 9_000)), Some((Pause::Minute, 9_000)));
     assert!(budget.rest(Purpose::Fill, clock.pass(8_999)).is_err());
     clock.pass(1);
     assert_eq!(once(&mut budget, &clock, &answered(0, 3_600_000)), Some((Pause::Minute, 60_000)));
     clock.pass(60_000);
-    let unlimited = Verdict::Answered(usage((1, 1_000_000), (1_000_000, 1)));
+    let unlimited = BudgetVerdict::Answered(usage((1, 1_000_000), (1_000_000, 1)));
     for _ in 0..45 {
         assert_eq!(once(&mut budget, &clock, &unlimited), None);
     }
@@ -142,7 +142,7 @@ fn of_a_day_the_audit_uses_four_fifths_and_a_fill_all_but_a_twentieth() {
         (9_500, false, false, true),
         (10_000, false, false, false),
     ] {
-        once(&mut budget, &clock, &Verdict::Answered(usage((count, 10_000), (100, 1))));
+        once(&mut budget, &clock, &BudgetVerdict::Answered(usage((count, 10_000), (100, 1))));
         let may = |purpose| budget.remaining(purpose, clock.now()) > 0;
         assert_eq!(
             [may(Purpose::Audit), may(Purpose::Fill), may(Purpose::Person)],
@@ -179,7 +179,7 @@ fn each_kind_of_429_has_its_pause() {
         (limited(some, false, Some(3)), (Pause::RetryAfter, 3_000)),
         (limited(some, false, Some(1_000_000)), (Pause::RetryAfter, 3_600_000)),
         (limited(some, false, None), (Pause::Minute, 7_000)),
-        (limited(Usage::default(), false, None), (Pause::Minute, 60_000)),
+        (limited(TokenUsage::default(), false, None), (Pause::Minute, 60_000)),
         (limited(used, false, Some(3)), (Pause::Day, 8 * 3_600_000)),
     ] {
         let (mut budget, clock) = (RequestBudget::new(LIMITS), Clock::noon());
@@ -190,7 +190,7 @@ fn each_kind_of_429_has_its_pause() {
 #[test]
 fn a_refused_token_stops_rest_for_five_minutes() {
     let (mut budget, mut clock) = (RequestBudget::new(LIMITS), Clock::noon());
-    assert_eq!(once(&mut budget, &clock, &Verdict::Unauthorised), Some((Pause::Unauthorised, 300_000)));
+    assert_eq!(once(&mut budget, &clock, &BudgetVerdict::Unauthorised), Some((Pause::Unauthorised, 300_000)));
     assert_eq!(budget.handshake(clock.now().at).1, clock.now().at, "the sockets are not touched");
     assert!(budget.rest(Purpose::Fill, clock.pass(299_999)).is_err());
     assert!(budget.rest(Purpose::Fill, clock.pass(1)).is_ok());
@@ -201,31 +201,31 @@ fn five_failures_in_a_row_open_the_breaker() {
     let (mut budget, mut clock) = (RequestBudget::new(LIMITS), Clock::noon());
     for _ in 0..3 {
         for _ in 0..4 {
-            assert_eq!(once(&mut budget, &clock, &Verdict::Failed), None);
+            assert_eq!(once(&mut budget, &clock, &BudgetVerdict::Failed), None);
         }
         assert_eq!(once(&mut budget, &clock, &ANSWERED), None);
     }
     for _ in 0..4 {
-        assert_eq!(once(&mut budget, &clock, &Verdict::Failed), None);
+        assert_eq!(once(&mut budget, &clock, &BudgetVerdict::Failed), None);
     }
-    assert_eq!(once(&mut budget, &clock, &Verdict::Failed), Some((Pause::Breaker, 60_000)));
+    assert_eq!(once(&mut budget, &clock, &BudgetVerdict::Failed), Some((Pause::Breaker, 60_000)));
     clock.pass(60_000);
-    assert_eq!(once(&mut budget, &clock, &Verdict::Failed), None, "counted anew");
+    assert_eq!(once(&mut budget, &clock, &BudgetVerdict::Failed), None, "counted anew");
 }
 
 #[test]
 fn headers_that_are_no_numbers_count_as_missing() {
-    let usage = Usage::read(|name| match name {
+    let usage = TokenUsage::read(|name| match name {
         "x-uw-token-req-limit" => Some(" 15000 "),
         "x-uw-daily-req-count" => Some("-1"),
         "x-uw-req-per-minute-reset" => Some("1500"),
         "x-uw-minute-req-counter" => Some("many"),
         _ => None,
     });
-    let expected = Usage {
+    let expected = TokenUsage {
         day_limit: Some(15_000),
         minute_reset: Some(Duration::from_millis(1_500)),
-        ..Usage::default()
+        ..TokenUsage::default()
     };
     assert_eq!(usage, expected);
     assert!(!usage.is_day_used());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The usage of the token, of all its clients together. Any header may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct TokenUsage {
     /// `x-uw-token-req-limit`: requests allowed per day.
     pub day_limit: Option<u64>,
     /// `x-uw-daily-req-count`: requests counted since the day's turn.
@@ -17,12 +17,12 @@ pub struct Usage {
     pub minute_reset: Option<Duration>,
 }
 
-impl Usage {
+impl TokenUsage {
     /// Reads the headers, which `header` returns by name. One that is no whole number counts as missing.
     #[must_use]
-    pub fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Usage {
+    pub fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> TokenUsage {
         let number = |name| header(name)?.trim().parse().ok();
-        Usage {
+        TokenUsage {
             day_limit: number("x-uw-token-req-limit"),
             day_count: number("x-uw-daily-req-count"),
             minute_remaining: number("x-uw-req-per-minute-remaining"),

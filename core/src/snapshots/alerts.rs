@@ -5,7 +5,7 @@ use super::object::{
     Object, ObjectText, count_value, decimal_value, flag_value, nullable_text_value, quoted, text_value,
 };
 use super::occ::OccSymbol;
-use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
+use super::parts::{Receipt, UnreadableBody, Untranslatable, heap_bytes};
 use super::times::{self, Present};
 
 /// Maximum number of alerts in a body, the same as in REST.
@@ -49,7 +49,7 @@ impl Alerts {
     }
 
     /// Replaces REST's rows.
-    pub(super) fn rebase(&mut self, texts: &[&str]) -> Result<(), Unreadable> {
+    pub(super) fn rebase(&mut self, texts: &[&str]) -> Result<(), UnreadableBody> {
         self.base = texts.iter().map(|text| base_row(text, &mut self.present)).collect::<Result<_, _>>()?;
         Ok(())
     }
@@ -141,12 +141,12 @@ impl Identity {
     }
 }
 
-fn base_row(text: &str, present: &mut Present) -> Result<Alert, Unreadable> {
-    let object = Object::parse(text).ok_or(Unreadable("a row is not an object"))?;
+fn base_row(text: &str, present: &mut Present) -> Result<Alert, UnreadableBody> {
+    let object = Object::parse(text).ok_or(UnreadableBody("a row is not an object"))?;
     let created_us = object
         .text("created_at")
         .and_then(|time| times::parse(&time))
-        .ok_or(Unreadable("a row has no `created_at`"))?;
+        .ok_or(UnreadableBody("a row has no `created_at`"))?;
     let identity = identity(&object, "alert_rule");
     let created_us = present.hold_back(created_us);
     Ok(Alert { created_us, receipt: None, identity, text: text.into() })

@@ -2,9 +2,9 @@
 
 use super::content::Content;
 use super::frame::Frame;
-use super::parts::{MAX_BODY, Receipt, TOO_LARGE, Unreadable, Untranslatable};
+use super::parts::{MAX_BODY, Receipt, TOO_LARGE, UnreadableBody, Untranslatable};
 use super::times::{self, Present};
-use crate::event::Endpoint;
+use crate::event::BodyEndpoint;
 
 /// The content of a `rest:` hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Hash {
 
 /// A REST body kept fresh by events.
 #[derive(Debug)]
-pub struct Body {
-    pub(super) endpoint: Endpoint,
+pub struct RestBody {
+    pub(super) endpoint: BodyEndpoint,
     content: Content,
     base: Option<Base>,
     /// Receive time of the newest event; 0 without one.
@@ -28,7 +28,7 @@ pub struct Body {
     standing: HashState,
     /// Fingerprint of the hash's content.
     held: Option<u64>,
-    /// Fingerprint of the last content returned by [`Body::wanted`].
+    /// Fingerprint of the last content returned by [`RestBody::wanted`].
     offered: Option<u64>,
     /// Whether to create a body if REST has not written one.
     may_create: bool,
@@ -57,11 +57,11 @@ enum HashState {
     Offered,
 }
 
-impl Body {
+impl RestBody {
     /// Creates a body before the hash is read. Without `may_create` it stays empty until REST has answered.
     #[must_use]
-    pub fn new(endpoint: Endpoint, ticker: &str, may_create: bool) -> Body {
-        Body {
+    pub fn new(endpoint: BodyEndpoint, ticker: &str, may_create: bool) -> RestBody {
+        RestBody {
             endpoint,
             content: Content::new(endpoint, ticker),
             base: None,
@@ -91,7 +91,7 @@ impl Body {
         now_us: i64,
         ticker: &str,
         hash: Option<(&str, &str)>,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<(), UnreadableBody> {
         let Some((payload, fetched_at)) = hash else {
             self.found_none(ticker);
             return Ok(());
@@ -107,7 +107,7 @@ impl Body {
     }
 
     /// Records that the hash holds more than can be read. It is left untouched until its content changes.
-    pub fn found_too_large(&mut self, fetched_at: &str) -> Unreadable {
+    pub fn found_too_large(&mut self, fetched_at: &str) -> UnreadableBody {
         fetched_at.clone_into(&mut self.seen);
         self.held = None;
         self.leave_alone();
@@ -140,8 +140,8 @@ impl Body {
         payload: &str,
         fetched_at: &str,
         now_us: i64,
-    ) -> Result<(), Unreadable> {
-        let stated_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is not a time"))?;
+    ) -> Result<(), UnreadableBody> {
+        let stated_us = times::parse(fetched_at).ok_or(UnreadableBody("its `fetched_at` is not a time"))?;
         let mut present = Present::at(now_us, now_us);
         let fetched_us = present.hold_back(stated_us);
         self.ahead += present.ahead;
@@ -190,7 +190,7 @@ impl Body {
         matches!(self.content, Content::Foreign)
     }
 
-    /// Whether nothing has changed since the hash was read or written, so that [`Body::wanted`] has nothing to
+    /// Whether nothing has changed since the hash was read or written, so that [`RestBody::wanted`] has nothing to
     /// return.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -235,7 +235,7 @@ impl Body {
         (payload.len() <= MAX_BODY).then_some(Hash { payload, fetched_at })
     }
 
-    /// Records that the content returned by [`Body::wanted`] was written.
+    /// Records that the content returned by [`RestBody::wanted`] was written.
     pub fn written(&mut self, hash: &Hash) {
         self.held = Some(fingerprint(&hash.payload, &hash.fetched_at));
         self.seen.clone_from(&hash.fetched_at);
@@ -246,7 +246,7 @@ impl Body {
     /// Returns heap memory in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Body>() + self.content.bytes() + self.base.as_ref().map_or(0, |base| base.frame.bytes())
+        size_of::<RestBody>() + self.content.bytes() + self.base.as_ref().map_or(0, |base| base.frame.bytes())
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::alerts::Alerts;
 use super::frame::{self, Frame};
-use super::parts::{MAX_BODY, Receipt, TOO_LARGE, Unreadable, Untranslatable};
+use super::parts::{MAX_BODY, Receipt, TOO_LARGE, UnreadableBody, Untranslatable};
 use super::rows::{RowKind, Rows};
 use super::state::StockState;
 use super::times::Present;
-use crate::event::Endpoint;
+use crate::event::BodyEndpoint;
 
 #[derive(Debug)]
 pub(super) enum Content {
@@ -18,16 +18,16 @@ pub(super) enum Content {
 }
 
 impl Content {
-    pub(super) fn new(endpoint: Endpoint, ticker: &str) -> Content {
+    pub(super) fn new(endpoint: BodyEndpoint, ticker: &str) -> Content {
         match endpoint {
-            Endpoint::FlowAlerts => Content::Alerts(Alerts::new(ticker)),
-            Endpoint::StockState => Content::State(StockState::default()),
-            Endpoint::SpotExposures => Content::Rows(Rows::new(RowKind::Series, ticker)),
-            Endpoint::SpotExposuresStrike => Content::Rows(Rows::new(RowKind::Strikes, ticker)),
+            BodyEndpoint::FlowAlerts => Content::Alerts(Alerts::new(ticker)),
+            BodyEndpoint::StockState => Content::State(StockState::default()),
+            BodyEndpoint::SpotExposures => Content::Rows(Rows::new(RowKind::Series, ticker)),
+            BodyEndpoint::SpotExposuresStrike => Content::Rows(Rows::new(RowKind::Strikes, ticker)),
         }
     }
 
-    pub(super) fn rebase(&mut self, payload: &str, fetched_us: i64) -> Result<Frame, Unreadable> {
+    pub(super) fn rebase(&mut self, payload: &str, fetched_us: i64) -> Result<Frame, UnreadableBody> {
         if payload.len() > MAX_BODY {
             return Err(TOO_LARGE);
         }

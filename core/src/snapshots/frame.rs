@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::object::{Object, ObjectText};
-use super::parts::Unreadable;
+use super::parts::UnreadableBody;
 
 /// A body without its `data`.
 #[derive(Debug, Default)]
@@ -13,9 +13,9 @@ pub(super) struct Frame {
 }
 
 /// Splits a body into its frame and its `data`.
-pub(super) fn split(body: &str) -> Result<(Frame, &str), Unreadable> {
-    let object = Object::parse(body).ok_or(Unreadable("it is not a JSON object"))?;
-    let data = object.get("data").ok_or(Unreadable("it has no `data`"))?;
+pub(super) fn split(body: &str) -> Result<(Frame, &str), UnreadableBody> {
+    let object = Object::parse(body).ok_or(UnreadableBody("it is not a JSON object"))?;
+    let data = object.get("data").ok_or(UnreadableBody("it has no `data`"))?;
     if object.members().count() == 1 {
         return Ok((Frame::default(), data));
     }
@@ -35,9 +35,9 @@ pub(super) fn split(body: &str) -> Result<(Frame, &str), Unreadable> {
 }
 
 /// Returns the rows of a `data` that is an array of objects.
-pub(super) fn rows(data: &str) -> Result<Vec<&str>, Unreadable> {
+pub(super) fn rows(data: &str) -> Result<Vec<&str>, UnreadableBody> {
     let rows: Vec<&RawValue> =
-        serde_json::from_str(data).map_err(|_| Unreadable("its `data` is not an array"))?;
+        serde_json::from_str(data).map_err(|_| UnreadableBody("its `data` is not an array"))?;
     Ok(rows.into_iter().map(RawValue::get).collect())
 }
 

@@ -1,6 +1,6 @@
 //! The REST bodies under `<p>:rest:<endpoint>:<SYMBOL>`, written by the REST fetcher, with events merged in.
 //!
-//! A [`Body`] keeps the newest REST answer and the events since; its text is computed from both on demand. Neither
+//! A [`RestBody`] keeps the newest REST answer and the events since; its text is computed from both on demand. Neither
 //! the order in which answers and events arrive nor repetition affects the result, so an event replayed from disk,
 //! a REST answer in between, and a late write of the fetcher that restores an older answer all lead to the same
 //! text.
@@ -20,8 +20,8 @@ mod rows;
 mod state;
 mod times;
 
-pub use body::{Body, Hash};
-pub use parts::{MAX_BODY, Receipt, Unreadable, Untranslatable};
+pub use body::{Hash, RestBody};
+pub use parts::{MAX_BODY, Receipt, UnreadableBody, Untranslatable};
 
 #[cfg(test)]
 mod tests;

@@ -10,10 +10,10 @@ pub const MAX_BODY: usize = 8 * 1024 * 1024;
 /// A body in Redis without the format of its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
-pub struct Unreadable(pub(super) &'static str);
+pub struct UnreadableBody(pub(super) &'static str);
 
 /// The error of a body larger than [`MAX_BODY`].
-pub(super) const TOO_LARGE: Unreadable = Unreadable("it exceeds the maximum size");
+pub(super) const TOO_LARGE: UnreadableBody = UnreadableBody("it exceeds the maximum size");
 
 /// An event that cannot be merged into a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

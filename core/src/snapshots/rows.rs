@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use self::row::{Dated, Event, Key, Row, Since};
 use super::object::Object;
-use super::parts::{Receipt, Unreadable, Untranslatable};
+use super::parts::{Receipt, UnreadableBody, Untranslatable};
 use super::times::{self, Present};
 use crate::calendar::products::ProductKind;
 use crate::calendar::{Product, SessionClock};
@@ -68,7 +68,7 @@ impl Rows {
     }
 
     /// Replaces REST's rows by those of the answer of `base_us`.
-    pub(super) fn rebase(&mut self, texts: &[&str], base_us: i64) -> Result<(), Unreadable> {
+    pub(super) fn rebase(&mut self, texts: &[&str], base_us: i64) -> Result<(), UnreadableBody> {
         let mut sessions = SessionClock::default();
         let rows = texts.iter().map(|text| self.base_row(text, &mut sessions));
         let base = rows.collect::<Result<Vec<_>, _>>()?;
@@ -88,16 +88,16 @@ impl Rows {
     }
 
     /// Rows of a series are placed by their stated time; their recency is a separate matter
-    fn base_row(&mut self, text: &str, sessions: &mut SessionClock) -> Result<(Key, Dated), Unreadable> {
-        let object = Object::parse(text).ok_or(Unreadable("a row is not an object"))?;
+    fn base_row(&mut self, text: &str, sessions: &mut SessionClock) -> Result<(Key, Dated), UnreadableBody> {
+        let object = Object::parse(text).ok_or(UnreadableBody("a row is not an object"))?;
         let at_us = object.text("time").and_then(|time| times::parse(&time));
         let (key, at_us) = match self.kind {
             RowKind::Series => {
-                let at_us = at_us.ok_or(Unreadable("a row has no `time`"))?;
+                let at_us = at_us.ok_or(UnreadableBody("a row has no `time`"))?;
                 (Key::Time(at_us), at_us)
             }
             RowKind::Strikes => {
-                let strike = object.decimal("strike").ok_or(Unreadable("a row has no `strike`"))?;
+                let strike = object.decimal("strike").ok_or(UnreadableBody("a row has no `strike`"))?;
                 (Key::Strike(strike), at_us.unwrap_or_default())
             }
         };

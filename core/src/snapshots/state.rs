@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::decimal::Decimal;
 use super::object::{Object, ObjectText, decimal_value, quoted};
-use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
+use super::parts::{Receipt, UnreadableBody, Untranslatable, heap_bytes};
 use super::times::{self, Present};
-use crate::calendar::{Product, Segment, SessionClock, session_date};
+use crate::calendar::{DaySegment, Product, SessionClock, session_date};
 
 /// Maximum number of seconds with prices kept for merging into a newer REST body: longer than a pass of the fetcher
 /// takes. Beyond it the oldest are merged into the present body for good.
@@ -43,14 +43,14 @@ struct Base {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     session: i32,
-    segment: Segment,
+    segment: DaySegment,
 }
 
 impl Part {
     fn at(second: i64) -> Part {
         let at_ms = millis(second);
         let session = SessionClock::default().session_of(Product::Stocks, at_ms);
-        Part { session, segment: Segment::at(at_ms) }
+        Part { session, segment: DaySegment::at(at_ms) }
     }
 }
 
@@ -83,7 +83,7 @@ struct Price {
 
 impl StockState {
     /// Replaces the base by REST's answer of `fetched_us`, in Unix microseconds.
-    pub(super) fn rebase(&mut self, text: &str, fetched_us: i64) -> Result<(), Unreadable> {
+    pub(super) fn rebase(&mut self, text: &str, fetched_us: i64) -> Result<(), UnreadableBody> {
         self.base = Some(Base::read(text, fetched_us, &mut self.present)?);
         Ok(())
     }
@@ -160,15 +160,15 @@ impl StockState {
 }
 
 impl Base {
-    fn read(text: &str, fetched_us: i64, present: &mut Present) -> Result<Base, Unreadable> {
-        let object = Object::parse(text).ok_or(Unreadable("its `data` is not an object"))?;
+    fn read(text: &str, fetched_us: i64, present: &mut Present) -> Result<Base, UnreadableBody> {
+        let object = Object::parse(text).ok_or(UnreadableBody("its `data` is not an object"))?;
         let at_us = object
             .text("tape_time")
             .and_then(|time| times::parse(&time))
-            .ok_or(Unreadable("it has no `tape_time`"))?;
+            .ok_or(UnreadableBody("it has no `tape_time`"))?;
         let second = present.hold_back(at_us).div_euclid(SECOND_US);
         let part = Part::at(second);
-        let word = object.text("market_time").and_then(|word| Segment::of_word(&word));
+        let word = object.text("market_time").and_then(|word| DaySegment::of_word(&word));
         Ok(Base {
             text: text.into(),
             fetched_us,

@@ -10,13 +10,13 @@ mod story;
 mod world;
 
 use super::*;
-use crate::event::Endpoint;
+use crate::event::BodyEndpoint;
 use decimal::Decimal;
 use samples::came_at;
 
-impl Body {
+impl RestBody {
     /// Adopts the hash's content, regardless of time.
-    fn found(&mut self, ticker: &str, hash: Option<(&str, &str)>) -> Result<(), Unreadable> {
+    fn found(&mut self, ticker: &str, hash: Option<(&str, &str)>) -> Result<(), UnreadableBody> {
         self.found_at(i64::MAX, ticker, hash)
     }
 }
@@ -24,7 +24,7 @@ impl Body {
 const FETCHED: &str = "2025-10-03T20:14:50.515417+00:00";
 #[test]
 fn an_alert_comes_first_in_rests_shape() {
-    let mut body = Body::new(Endpoint::FlowAlerts, "DIA", true);
+    let mut body = RestBody::new(BodyEndpoint::FlowAlerts, "DIA", true);
     body.found("DIA", None).unwrap();
     let alert = r#"{"rule_name":"RepeatedHits","ticker":"DIA","option_chain":"DIA241018C00415000","underlying_price":415.981,"total_size":50.0,"total_premium":36466.0,"price":7.3,"executed_at":1726670212748,"has_sweep":false,"id":"x","bid":"7.15"}"#;
     body.add(alert, came_at(1_726_670_220_000_001)).unwrap();
@@ -42,7 +42,7 @@ fn an_alert_comes_first_in_rests_shape() {
 
 #[test]
 fn a_late_older_answer_is_replaced_by_what_is_known() {
-    let mut body = Body::new(Endpoint::StockState, "SPY", true);
+    let mut body = RestBody::new(BodyEndpoint::StockState, "SPY", true);
     let state = r#"{"data":{"close":"669.5","high":"669.94","low":"668.6","tape_time":"2025-10-03T20:14:43Z","total_volume":70492555,"prev_close":"669.21"}}"#;
     body.found("SPY", Some((state, FETCHED))).unwrap();
     assert_eq!(body.wanted(), None);
@@ -64,7 +64,7 @@ fn a_late_older_answer_is_replaced_by_what_is_known() {
 #[test]
 fn an_answer_of_the_future_is_of_now_and_gives_way_to_the_next_one() {
     let (now_us, of_2099) = (1_759_522_490_515_417, "2099-01-01T00:00:00+00:00");
-    let mut body = Body::new(Endpoint::StockState, "SPY", true);
+    let mut body = RestBody::new(BodyEndpoint::StockState, "SPY", true);
     let old = STATE.replace(r#"{"close""#, r#"{"of_2099":1,"close""#);
     body.found_at(now_us, "SPY", Some((&old, of_2099))).unwrap();
     assert_eq!((body.take_ahead(), body.take_ahead(), body.seen()), (1, 0, of_2099));
@@ -84,14 +84,14 @@ fn price(seconds: u64) -> (String, u64) {
     (format!(r#"{{"close":"670.1","time":{},"vol":7}}"#, received_us / 1000), received_us)
 }
 
-fn add(body: &mut Body, (event, received_us): (String, u64)) {
+fn add(body: &mut RestBody, (event, received_us): (String, u64)) {
     body.add(&event, came_at(received_us.cast_signed())).unwrap();
 }
 
 const STATE: &str = r#"{"data":{"close":"669.5","tape_time":"2025-10-03T20:14:43Z","total_volume":6}}"#;
 
-fn state() -> Body {
-    let mut body = Body::new(Endpoint::StockState, "SPY", false);
+fn state() -> RestBody {
+    let mut body = RestBody::new(BodyEndpoint::StockState, "SPY", false);
     body.found("SPY", Some((STATE, FETCHED))).unwrap();
     body
 }
@@ -113,7 +113,7 @@ fn fetched_at_is_of_the_newest_event_or_of_rests_newer_answer() {
 
 #[test]
 fn an_event_with_an_older_time_does_not_lower_fetched_at() {
-    let mut body = Body::new(Endpoint::SpotExposuresStrike, "SPY", true);
+    let mut body = RestBody::new(BodyEndpoint::SpotExposuresStrike, "SPY", true);
     body.found("SPY", None).unwrap();
     let event = |at: u64| format!(r#"{{"timestamp":{at},"strike":"5","price":"{at}"}}"#);
     body.add(&event(1_759_522_490_000), came_at(1_759_522_495_000_000)).unwrap();
@@ -130,7 +130,7 @@ fn an_event_with_an_older_time_does_not_lower_fetched_at() {
 fn nothing_is_written_where_rest_has_no_body_unless_it_may_be_made() {
     let gex = r#"{"timestamp":1759522490000,"price":"1"}"#;
     for may_create in [false, true] {
-        let mut body = Body::new(Endpoint::SpotExposures, "SPY", may_create);
+        let mut body = RestBody::new(BodyEndpoint::SpotExposures, "SPY", may_create);
         body.found("SPY", None).unwrap();
         assert_eq!(body.wanted(), None);
         body.add(gex, came_at(1_759_522_490_000_000)).unwrap();
@@ -167,14 +167,16 @@ fn what_cannot_be_read_is_left_alone_however_old_it_is() {
         assert!(body.wanted().is_some());
     }
     let huge = format!(r#"{{"data":[],"x":"{}"}}"#, "x".repeat(MAX_BODY));
-    assert!(Body::new(Endpoint::FlowAlerts, "SPY", true).found("SPY", Some((&huge, FETCHED))).is_err());
+    assert!(
+        RestBody::new(BodyEndpoint::FlowAlerts, "SPY", true).found("SPY", Some((&huge, FETCHED))).is_err()
+    );
 }
 
 #[test]
 fn a_body_that_could_not_be_read_again_is_not_written() {
     let rest = r#"{"data":[],"x":""}"#;
     let full = format!(r#"{{"data":[],"x":"{}"}}"#, "x".repeat(MAX_BODY - rest.len()));
-    let mut body = Body::new(Endpoint::SpotExposures, "SPY", true);
+    let mut body = RestBody::new(BodyEndpoint::SpotExposures, "SPY", true);
     body.found("SPY", Some((&full, FETCHED))).unwrap();
     body.add(r#"{"timestamp":1759522490000,"price":"1"}"#, came_at(1_759_522_490_000_000)).unwrap();
     assert_eq!(body.wanted(), None);
@@ -235,7 +237,7 @@ fn an_own_write_whose_reply_was_lost_is_not_taken_for_rests() {
 
 #[test]
 fn other_members_of_a_body_are_kept() {
-    let mut body = Body::new(Endpoint::SpotExposures, "SPY", true);
+    let mut body = RestBody::new(BodyEndpoint::SpotExposures, "SPY", true);
     body.found("SPY", Some((r#"{"date":"2025-10-03","data":[],"next":null}"#, FETCHED))).unwrap();
     body.add(r#"{"timestamp":1759522490000,"price":"1"}"#, came_at(1_759_522_490_000_000)).unwrap();
     let row = r#"{"time":"2025-10-03T20:14:50.000000Z","ticker":"SPY","price":"1"}"#;

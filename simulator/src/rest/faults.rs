@@ -6,7 +6,7 @@ use std::time::Duration;
 use uw_websocket_core::labelled;
 
 use super::limits::Excess;
-use crate::misbehaviour::{InvalidMisbehaviour, Window};
+use crate::misbehaviour::{InvalidMisbehaviour, OccurrenceWindow};
 
 /// A fault and the requests it applies to.
 ///
@@ -19,7 +19,7 @@ pub struct RestFault {
     /// Name of the endpoint, such as `option-trades`; `None` is every endpoint.
     pub endpoint: Option<String>,
     /// The requests it applies to.
-    pub window: Window,
+    pub window: OccurrenceWindow,
 }
 
 /// A fault. Arguments in brackets are optional.
@@ -149,19 +149,19 @@ impl RestFault {
     /// Applies to every request.
     #[must_use]
     pub fn new(kind: RestKind) -> RestFault {
-        RestFault { kind, endpoint: None, window: Window::All }
+        RestFault { kind, endpoint: None, window: OccurrenceWindow::All }
     }
 
     /// Applies to the next `n` requests only.
     #[must_use]
     pub fn first(kind: RestKind, n: u64) -> RestFault {
-        RestFault { window: Window::First(n), ..RestFault::new(kind) }
+        RestFault { window: OccurrenceWindow::First(n), ..RestFault::new(kind) }
     }
 
     /// Applies to all requests after the next `n`.
     #[must_use]
     pub fn after(kind: RestKind, n: u64) -> RestFault {
-        RestFault { window: Window::After(n), ..RestFault::new(kind) }
+        RestFault { window: OccurrenceWindow::After(n), ..RestFault::new(kind) }
     }
 
     /// Restricts it to an endpoint, such as `option-trades`.
@@ -187,15 +187,15 @@ impl FromStr for RestFault {
             None => (None, text),
         };
         let (kind, window) = match rest.rsplit_once('@') {
-            None => (rest, Window::All),
-            Some((kind, window)) => (kind, Window::parse(window).ok_or_else(bad)?),
+            None => (rest, OccurrenceWindow::All),
+            Some((kind, window)) => (kind, OccurrenceWindow::parse(window).ok_or_else(bad)?),
         };
         let (name, argument) = match kind.split_once('=') {
             Some((name, argument)) => (name, Some(argument)),
             None => (kind, None),
         };
         let fault = RestFault { kind: RestKind::parse(name, argument)?.ok_or_else(bad)?, endpoint, window };
-        let is_narrowed = fault.endpoint.is_some() || fault.window != Window::All;
+        let is_narrowed = fault.endpoint.is_some() || fault.window != OccurrenceWindow::All;
         if fault.is_of_events() && is_narrowed { Err(bad()) } else { Ok(fault) }
     }
 }

@@ -4,7 +4,7 @@ use awc::ws::{Frame, Message};
 use serde_json::json;
 
 use super::client::{connect, connect_to, quiet, run, start, start_with, wait_until};
-use crate::{Kind, Misbehaviour, OddFrame, Rate, SimulatorOptions, event_number};
+use crate::{Misbehaviour, MisbehaviourKind, OddFrame, Rate, SimulatorOptions, event_number};
 
 fn busy() -> SimulatorOptions {
     SimulatorOptions { rate: Rate::PerSecond(5000), ..SimulatorOptions::default() }
@@ -22,7 +22,7 @@ fn the_first_handshakes_are_refused_with_the_status() {
             assert_eq!(status.as_u16(), 429);
         }
         assert!(connect_to(&url).await.is_ok());
-        simulator.misbehave([Misbehaviour::new(Kind::Refuse { status: 503, retry_after: None })]);
+        simulator.misbehave([Misbehaviour::new(MisbehaviourKind::Refuse { status: 503, retry_after: None })]);
         assert!(connect_to(&url).await.is_err());
         simulator.behave();
         assert!(connect_to(&url).await.is_ok());
@@ -102,8 +102,10 @@ fn joins_may_be_ignored_or_refused() {
     run(async {
         let simulator = start_with("ignore-joins=1", quiet());
         let reason = "no".to_owned();
-        simulator
-            .also_misbehave(Misbehaviour::new(Kind::RefuseTopic { topic: "gex:SPY".to_owned(), reason }));
+        simulator.also_misbehave(Misbehaviour::new(MisbehaviourKind::RefuseTopic {
+            topic: "gex:SPY".to_owned(),
+            reason,
+        }));
         let mut client = connect(&simulator).await;
         client.join("news").await;
         client.join("gex:SPY").await;

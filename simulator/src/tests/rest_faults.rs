@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::client::{connect, run, start, wait_until};
 use super::rest::{Answer, generate, get, try_get, with_rest};
-use crate::{Generated, Kind, Misbehaviour, RestOptions, SimulatorHandle};
+use crate::{Generated, Misbehaviour, MisbehaviourKind, RestOptions, SimulatorHandle};
 
 const TRADES: &str = "/api/option-trades?ticker_symbol=SPY&limit=5";
 
@@ -205,7 +205,7 @@ fn an_event_may_be_withheld_from_a_socket_and_known_to_rest() {
     run(async {
         let simulator = start(with_rest(RestOptions::default()));
         let channel = Some("option_trades".to_owned());
-        simulator.misbehave([Misbehaviour::new(Kind::Withhold { every: 2, channel })]);
+        simulator.misbehave([Misbehaviour::new(MisbehaviourKind::Withhold { every: 2, channel })]);
         let mut client = connect(&simulator).await;
         client.joined("option_trades:SPY").await;
         let mut numbers = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
-use uw_websocket_core::archive::{ArchiveFile, Bad, Days, FilePath, HourClock, Line, Reading, lines};
+use uw_websocket_core::archive::{ArchiveFile, ArchiveLine, Bad, Days, FilePath, HourClock, Reading, lines};
 use uw_websocket_core::event::Topic;
 
 use crate::cli::wanted::Wanted;
@@ -16,7 +16,7 @@ pub(in crate::cli) type Tell = Box<dyn Fn(&str)>;
 /// An event of the archive.
 pub(in crate::cli) struct ArchivedEvent {
     /// Its line.
-    pub(in crate::cli) line: Line<'static>,
+    pub(in crate::cli) line: ArchiveLine<'static>,
     /// The topic that the feed has for it.
     pub(in crate::cli) topic: Topic,
 }
@@ -126,7 +126,7 @@ pub(super) fn selected<'d>(days: &'d Days, wanted: &Wanted) -> impl Iterator<Ite
 
 impl ArchivedEvent {
     fn read(line: &[u8], wanted: &Wanted) -> Option<ArchivedEvent> {
-        let line = Line::parse(line)?.into_owned();
+        let line = ArchiveLine::parse(line)?.into_owned();
         let name = StreamName::parse(line.feed_topic())?;
         let is_wanted = line.is_fetched() == wanted.is_fetched
             && wanted.has(&name, &line.payload, Some(line.filed_us() / 1000));

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use uw_websocket_core::archive::{Days, Line, Reading, lines};
+use uw_websocket_core::archive::{ArchiveLine, Days, Reading, lines};
 use uw_websocket_core::calendar::iso_date;
 
 use super::ArchiveFailure;
@@ -52,7 +52,7 @@ pub(super) fn verify(dir: &Path, wanted: &Wanted, out: &mut impl Write) -> Resul
         files += 1;
         while let Some(text) = reading.next_lines().map_err(ArchiveFailure::Read)? {
             for line in lines(text) {
-                let is_ours = Line::parse(line).is_some_and(|line| {
+                let is_ours = ArchiveLine::parse(line).is_some_and(|line| {
                     line.channel() == &*file.path.channel && line.is_fetched() == file.path.is_fetched
                 });
                 *(if file.path.is_fetched { &mut rows } else { &mut events }) += u64::from(is_ours);

@@ -23,7 +23,7 @@ use self::report::{Finding, Report};
 use super::complain;
 use crate::exit::Exit;
 use crate::resources::Resources;
-use crate::settings::{Origin, Settings};
+use crate::settings::{SettingOrigin, Settings};
 
 /// Options of `check`.
 #[derive(Args, Clone, Debug)]
@@ -91,7 +91,7 @@ async fn look<W: Write>(
 
 fn report_settings(settings: &Settings, report: &mut Report<impl Write>) {
     report.section("Settings", "");
-    let set = settings.effective.iter().filter(|value| value.origin != Origin::Default).count();
+    let set = settings.effective.iter().filter(|value| value.origin != SettingOrigin::Default).count();
     let text = format!("{set} of {} are set, and valid", settings.effective.len());
     report.add(&Finding::fine("settings", text));
     for warning in &settings.warnings {

@@ -12,7 +12,7 @@ use uw_websocket_actors::rest::{RestClient, RestError, RestFault};
 use uw_websocket_actors::settings::{ActorSettings, RestSettings};
 use uw_websocket_core::channel::fill::{Fidelity, FillSource};
 use uw_websocket_core::plan::ConnectionPlan;
-use uw_websocket_core::request_budget::{Purpose, Usage};
+use uw_websocket_core::request_budget::{Purpose, TokenUsage};
 
 use super::report::{Finding, Report};
 use crate::cli::endpoints::{ChannelSource, of_channels, pairs};
@@ -145,7 +145,7 @@ async fn look_back(client: &RestClient, channels: &[ChannelSource<'_>]) -> Optio
 }
 
 /// Says how much of the limits is used.
-fn requests(usage: Usage, settings: &RestSettings) -> Finding {
+fn requests(usage: TokenUsage, settings: &RestSettings) -> Finding {
     let own = format!("this service begins none above {} per minute", settings.limits.rest_per_minute);
     let Some((count, limit)) = usage.day_count.zip(usage.day_limit) else {
         return Finding::fine("requests", format!("the answers do not say how many are left; {own}"));
@@ -173,10 +173,10 @@ mod tests {
     fn a_day_that_is_nearly_used_is_doubtful() {
         let settings = crate::settings::Settings::load(&crate::settings::Sources::default()).unwrap();
         let mark = |count| {
-            let usage = Usage { day_count: Some(count), day_limit: Some(100), ..Usage::default() };
+            let usage = TokenUsage { day_count: Some(count), day_limit: Some(100), ..TokenUsage::default() };
             requests(usage, &settings.actors.rest).mark
         };
         assert_eq!([79, 80, 95].map(mark), [Mark::Fine, Mark::Doubt, Mark::Doubt]);
-        assert_eq!(requests(Usage::default(), &settings.actors.rest).mark, Mark::Fine);
+        assert_eq!(requests(TokenUsage::default(), &settings.actors.rest).mark, Mark::Fine);
     }
 }

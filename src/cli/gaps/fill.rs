@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::time::sleep;
-use uw_websocket_actors::filler::records::Records;
+use uw_websocket_actors::filler::records::FillRecords;
 use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::ledger::publisher::{GapPublisher, PAGE, gap_of};
 use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::address::Address;
-use uw_websocket_core::backfill::job::Job;
+use uw_websocket_core::backfill::job::FillJob;
 use uw_websocket_core::backfill::outcome::{FillReason, FillStatus};
 use uw_websocket_core::backfill::plan::{self, GapToFill, Joined};
 use uw_websocket_core::event::EntryId;
@@ -19,7 +19,7 @@ use uw_websocket_core::time::utc_to_second;
 use super::fills::Fills;
 use super::stop::Stop;
 use crate::cli::complain;
-use crate::cli::moments::Moment;
+use crate::cli::moments::When;
 use crate::escape::write_line;
 use crate::settings::Settings;
 
@@ -39,8 +39,8 @@ const DEFAULT_SINCE_US: u64 = 24 * 3_600 * 1_000_000;
 )]
 pub(super) struct FillArgs {
     /// Gaps that ended within this time (90m, 1d) or after a time [default: 1d]
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
-    since: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse, allow_hyphen_values = true)]
+    since: Option<When>,
     /// Print the plan only
     #[arg(long)]
     dry_run: bool,
@@ -49,7 +49,7 @@ pub(super) struct FillArgs {
 /// Plans, asks and watches.
 pub(super) async fn fill(args: &FillArgs, settings: &Settings, address: Address) -> Result<(), Stop> {
     let actors = &settings.actors;
-    let mut records = Records::new(address.clone(), &actors.keys.prefix);
+    let mut records = FillRecords::new(address.clone(), &actors.keys.prefix);
     let mut ledger = GapPublisher::new(address, &actors.keys.prefix);
     let now_us = unix_micros();
     let since_us = args.since.map_or(now_us.saturating_sub(DEFAULT_SINCE_US), |since| {
@@ -87,10 +87,10 @@ pub(super) async fn fill(args: &FillArgs, settings: &Settings, address: Address)
 
 async fn planned(
     ledger: &mut GapPublisher,
-    records: &mut Records,
+    records: &mut FillRecords,
     settings: &Settings,
     since_us: u64,
-) -> Result<Vec<Job>, Stop> {
+) -> Result<Vec<FillJob>, Stop> {
     let mut after = EntryId { ms: since_us / 1000, seq: 0 };
     let fills = Fills::read(records, after).await.map_err(Stop::of_store)?;
     let under_way = records.names().await.map_err(Stop::of_store)?;
@@ -122,12 +122,12 @@ async fn planned(
 }
 
 /// Shows the progress until all fills have ended.
-async fn watch(records: &mut Records, jobs: &[Job], out: &mut impl Write) -> Result<(), Stop> {
-    let names: Vec<String> = jobs.iter().map(Job::field).collect();
+async fn watch(records: &mut FillRecords, jobs: &[FillJob], out: &mut impl Write) -> Result<(), Stop> {
+    let names: Vec<String> = jobs.iter().map(FillJob::field).collect();
     let is_terminal = io::stderr().is_terminal();
     for look in 0_u32.. {
         let under_way = records.jobs(&names).await.map_err(Stop::of_store)?;
-        let under_way: Vec<Job> = under_way.into_iter().flatten().collect();
+        let under_way: Vec<FillJob> = under_way.into_iter().flatten().collect();
         let (rows, requests) = under_way
             .iter()
             .fold((0, 0), |(rows, requests), job| (rows + job.rows, requests + u64::from(job.requests)));

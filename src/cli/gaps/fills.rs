@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::cli::complain;
 use uw_websocket_actors::filler::ended::EndedFill;
-use uw_websocket_actors::filler::records::Records;
+use uw_websocket_actors::filler::records::FillRecords;
 use uw_websocket_actors::writer::store::fault::StoreFault;
 use uw_websocket_core::backfill::outcome::FillStatus;
 use uw_websocket_core::event::EntryId;
@@ -20,7 +20,7 @@ pub(super) struct Fills {
 
 impl Fills {
     /// Does the same as [`Fills::read`], but goes on without fills, and says so, where their keys are not what they should be.
-    pub(super) async fn read_if_ours(records: &mut Records, after: EntryId) -> Result<Fills, StoreFault> {
+    pub(super) async fn read_if_ours(records: &mut FillRecords, after: EntryId) -> Result<Fills, StoreFault> {
         match Fills::read(records, after).await {
             Err(fault @ StoreFault::TooLarge(_)) => complain(&format!("fills are not shown: {fault}")),
             Err(StoreFault::Refused { refusal, text }) if refusal.is_about_the_entry() => {
@@ -32,7 +32,7 @@ impl Fills {
     }
 
     /// Reads the fills that ended after an ID, and those under way.
-    pub(super) async fn read(records: &mut Records, after: EntryId) -> Result<Fills, StoreFault> {
+    pub(super) async fn read(records: &mut FillRecords, after: EntryId) -> Result<Fills, StoreFault> {
         let mut fills = Fills::default();
         for name in records.names().await? {
             let gap: Option<EntryId> = name.split_once(' ').and_then(|(gap, _)| gap.parse().ok());

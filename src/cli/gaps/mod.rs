@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tokio::time::sleep;
-use uw_websocket_actors::filler::records::Records;
+use uw_websocket_actors::filler::records::FillRecords;
 use uw_websocket_actors::ledger;
 use uw_websocket_actors::ledger::coverage::open_gaps;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
@@ -25,7 +25,7 @@ use self::fill::FillArgs;
 use self::fills::Fills;
 use self::stop::Stop;
 use super::complain;
-use super::moments::Moment;
+use super::moments::When;
 use crate::escape::{write_json_line, write_line};
 use crate::exit::Exit;
 use crate::resources::ledger_places;
@@ -49,8 +49,8 @@ pub(super) struct GapsArgs {
     #[command(subcommand)]
     action: Option<Action>,
     /// Only gaps that ended within this time (90m, 1d) or after a time (2025-05-16T14:30:00Z, 2025-05-16)
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
-    since: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse, allow_hyphen_values = true)]
+    since: Option<When>,
     /// Only gaps of this family
     #[arg(long, value_parser = |text: &str| parse_family(text).ok_or_else(families))]
     family: Option<Family>,
@@ -112,7 +112,7 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
     let since = args.since_us(unix_micros());
     // an entry's ID is never before the end of its gap
     let mut last = EntryId { ms: since / 1000, seq: 0 };
-    let mut records = Records::new(address.clone(), &actors.keys.prefix);
+    let mut records = FillRecords::new(address.clone(), &actors.keys.prefix);
     let fills = Fills::read_if_ours(&mut records, last).await.map_err(Stop::of_store)?;
     let mut printer = Printer { args, since, fills, out: io::stdout().lock(), has_printed: false };
     printer.print_after(&mut post, &mut last).await?;

@@ -26,7 +26,7 @@ use self::progress::Progress;
 use self::redis::{Source, Tell};
 use super::archive as archives;
 use super::lines::print_lines;
-use super::moments::Moment;
+use super::moments::When;
 use super::wanted::Wanted;
 use super::{complain, symbol, until_signal};
 use crate::exit::Exit;
@@ -67,11 +67,11 @@ pub(super) struct ReplayArgs {
     #[arg(long, default_value = "1")]
     speed: Speed,
     /// Start: a time (2025-05-16T14:30:00Z, 2025-05-16), an age (6h), or the beginning (-)
-    #[arg(long, value_name = "WHEN", default_value = "-", value_parser = Moment::parse, allow_hyphen_values = true)]
-    from: Moment,
+    #[arg(long, value_name = "WHEN", default_value = "-", value_parser = When::parse, allow_hyphen_values = true)]
+    from: When,
     /// End, exclusive: a time or an age [default: now]
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
-    to: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    to: Option<When>,
     /// Only these channels, comma-separated; `*` matches any text [default: all]
     #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
     channels: Vec<Pattern>,

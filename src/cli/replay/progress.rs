@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use uw_websocket_core::time::utc_to_second;
 
 use crate::cli::lines::print_lines;
-use uw_websocket_simulator::{Counts, SimulatorHandle};
+use uw_websocket_simulator::{SimulatorCounts, SimulatorHandle};
 
 /// Interval between checks.
 pub(super) const BEAT: Duration = Duration::from_millis(100);
@@ -74,7 +74,7 @@ impl Progress {
     }
 
     /// Prints the summary.
-    pub(super) fn end(&self, counts: &Counts, is_whole: bool) -> io::Result<()> {
+    pub(super) fn end(&self, counts: &SimulatorCounts, is_whole: bool) -> io::Result<()> {
         if self.is_terminal {
             eprintln!();
         }

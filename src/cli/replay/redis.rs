@@ -11,7 +11,7 @@ use super::once::Once;
 use crate::cli::wanted::Wanted;
 use crate::event_lines::topic_of;
 use crate::streams::doubts::doubts;
-use crate::streams::link::{Content, Link, LinkError, Place};
+use crate::streams::link::{EntryContent, LinkError, ReadPlace, StreamReader};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
@@ -44,7 +44,7 @@ pub(super) struct Found {
 impl Source {
     /// Finds the existing streams, and tells of channels that have none; `planned` is what the settings join.
     pub(super) async fn look(&self, planned: &[Pattern]) -> Result<Found, LinkError> {
-        let mut link = Link::open(&self.redis, &self.prefix).await?;
+        let mut link = StreamReader::open(&self.redis, &self.prefix).await?;
         let patterns = match self.wanted.channels.as_slice() {
             [] => vec![Pattern::everything()],
             patterns => patterns.to_vec(),
@@ -92,9 +92,9 @@ struct Stream {
 /// The events being read.
 struct Reading {
     source: Source,
-    link: Option<Link>,
+    link: Option<StreamReader>,
     streams: Vec<Stream>,
-    merge: Merge<Content>,
+    merge: Merge<EntryContent>,
     once: Once,
 }
 
@@ -117,11 +117,11 @@ impl Reading {
     async fn supply(&mut self, lanes: &[usize]) -> Result<(), LinkError> {
         let link = match &mut self.link {
             Some(link) => link,
-            none => none.insert(Link::open(&self.source.redis, &self.source.prefix).await?),
+            none => none.insert(StreamReader::open(&self.source.redis, &self.source.prefix).await?),
         };
         let place =
-            |lane: &usize| Place { key: self.streams[*lane].key.clone(), after: self.merge.after(*lane) };
-        let places: Vec<Place> = lanes.iter().map(place).collect();
+            |lane: &usize| ReadPlace { key: self.streams[*lane].key.clone(), after: self.merge.after(*lane) };
+        let places: Vec<ReadPlace> = lanes.iter().map(place).collect();
         let count = page_size(self.streams.len());
         let pages = link.pages(&places, Some(before(self.source.wanted.to_ms)), count).await?;
         let start = before(self.source.wanted.from_ms);
@@ -144,8 +144,8 @@ impl Reading {
     }
 
     /// Returns the frame of an entry, unless it is not an event, not selected, or a copy.
-    fn frame(&mut self, lane: usize, id: EntryId, content: Content) -> Option<RecordedFrame> {
-        let (name, Content::Payload(payload)) = (&self.streams[lane].name, content) else { return None };
+    fn frame(&mut self, lane: usize, id: EntryId, content: EntryContent) -> Option<RecordedFrame> {
+        let (name, EntryContent::Payload(payload)) = (&self.streams[lane].name, content) else { return None };
         let StreamName::Events(topic) = name else { return None };
         let is_copy = topic.channel.scope() == Scope::Global
             && !self.once.is_first(topic.channel.name(), &name.to_string(), &payload);

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
-use uw_websocket_simulator::{Kind, Misbehaviour, SimulatorHandle};
+use uw_websocket_simulator::{Misbehaviour, MisbehaviourKind, SimulatorHandle};
 
 /// When it begins and how long it lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,6 @@ impl FromStr for Outage {
 
 /// Cuts all connections and refuses new ones, besides what else is done wrong.
 pub(super) fn begin(simulator: &SimulatorHandle) {
-    simulator.also_misbehave(Misbehaviour::new(Kind::Refuse { status: 503, retry_after: None }));
+    simulator.also_misbehave(Misbehaviour::new(MisbehaviourKind::Refuse { status: 503, retry_after: None }));
     simulator.cut_all();
 }

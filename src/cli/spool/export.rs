@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::ops::ControlFlow;
 
-use uw_websocket_core::archive::Line;
+use uw_websocket_core::archive::ArchiveLine;
 use uw_websocket_core::spool::{ShardFolder, visit_records};
 
 use super::SpoolFailure;
@@ -22,7 +22,7 @@ pub(super) fn export(
         visit_records(&folder.path, |record| {
             let is_wanted = channel.is_none_or(|channel| channel == record.channel());
             if is_wanted && (all || !record.is_acknowledged) {
-                written = write_event(out, &Line::of(&record), is_terminal);
+                written = write_event(out, &ArchiveLine::of(&record), is_terminal);
             }
             if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;

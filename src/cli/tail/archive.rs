@@ -14,10 +14,10 @@ use super::printer::Printer;
 use crate::cli::archive::events::ArchivedEvents;
 use crate::cli::archive::folder;
 use crate::cli::complain;
-use crate::cli::moments::Moment;
+use crate::cli::moments::When;
 use crate::cli::wanted::Wanted;
 use crate::settings::Settings;
-use crate::streams::link::Content;
+use crate::streams::link::EntryContent;
 use crate::streams::name::StreamName;
 
 /// Prints the events, until stopped.
@@ -29,7 +29,7 @@ pub(super) fn print(
 ) -> Result<(), Stop> {
     let of_settings = settings.actors.archive.as_ref().map(|archive| archive.dir.clone());
     let dir = folder(dir, of_settings).map_err(Stop::Archive)?;
-    let since = args.since.unwrap_or(Moment::Beginning);
+    let since = args.since.unwrap_or(When::Beginning);
     let wanted = Wanted {
         channels: args.patterns.clone(),
         from_ms: since.unix_ms(unix_micros() / 1000),
@@ -47,7 +47,7 @@ pub(super) fn print(
     };
     while stopped.try_recv() == Err(TryRecvError::Empty) {
         let Some(event) = events.next_event().map_err(unreadable)? else { break };
-        let payload = Content::Payload(event.line.payload.into_owned());
+        let payload = EntryContent::Payload(event.line.payload.into_owned());
         let flow = printer.print(&StreamName::Events(event.topic), event.line.id, &payload)?;
         if flow == ControlFlow::Break(()) {
             break;

@@ -14,7 +14,7 @@ use uw_websocket_core::event::EntryId;
 use super::last;
 use super::printer::Printer;
 use crate::streams::doubts::doubts;
-use crate::streams::link::{Content, Link, LinkError, Page, Place};
+use crate::streams::link::{EntryContent, LinkError, Page, ReadPlace, StreamReader};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
@@ -101,7 +101,7 @@ pub(super) struct Follower<'f, W> {
     /// The streams by lane number, and their names.
     streams: Vec<Followed>,
     known: BTreeSet<StreamName>,
-    merge: Merge<Content>,
+    merge: Merge<EntryContent>,
 }
 
 impl<'f, W: Write> Follower<'f, W> {
@@ -125,7 +125,7 @@ impl<'f, W: Write> Follower<'f, W> {
 
     /// Prints until there is nothing more to print. An unavailable Redis is an error at startup, but not later.
     pub(super) async fn run(mut self) -> Result<(), Stop> {
-        let mut link = Link::open(&self.wish.redis, &self.wish.prefix).await?;
+        let mut link = StreamReader::open(&self.wish.redis, &self.wish.prefix).await?;
         let there = link.streams(&self.wish.prefix).await?;
         if there.len() >= MAX_STREAMS {
             (self.tell)(&format!("there are at least {MAX_STREAMS} streams: not all of them are followed"));
@@ -136,7 +136,7 @@ impl<'f, W: Write> Follower<'f, W> {
         if let (Some(count), Some(after)) = (self.wish.last, self.after) {
             let names = choose(&self.wish.patterns, &there);
             let keys: Vec<String> = names.iter().map(|name| name.key(&self.wish.prefix)).collect();
-            let is_wanted = |content: &Content| self.printer.is_wanted(content);
+            let is_wanted = |content: &EntryContent| self.printer.is_wanted(content);
             let begins = last::beginning(&mut link, &keys, after, count, is_wanted).await?;
             (self.after, self.printer.skipped) = (Some(begins.after), begins.skipped);
         }
@@ -156,7 +156,7 @@ impl<'f, W: Write> Follower<'f, W> {
     }
 
     /// Prints available entries, or fetches more.
-    async fn turn(&mut self, link: &mut Link, seen: &mut Seen) -> Result<ControlFlow<()>, Stop> {
+    async fn turn(&mut self, link: &mut StreamReader, seen: &mut Seen) -> Result<ControlFlow<()>, Stop> {
         let printed = self.print_ready()?;
         self.printer.out.flush()?;
         if printed.is_break() {
@@ -194,7 +194,7 @@ impl<'f, W: Write> Follower<'f, W> {
     }
 
     /// Fetches the next pages of streams that may have more entries.
-    async fn supply(&mut self, link: &mut Link, lanes: &[usize]) -> Result<(), LinkError> {
+    async fn supply(&mut self, link: &mut StreamReader, lanes: &[usize]) -> Result<(), LinkError> {
         let count = page_size(self.streams.len());
         let asked_ms = now_ms();
         let pages = link.pages(&self.places(lanes), None, count).await?;
@@ -221,7 +221,7 @@ impl<'f, W: Write> Follower<'f, W> {
     }
 
     /// Waits briefly for new entries in all streams.
-    async fn wait(&mut self, link: &mut Link) -> Result<(), LinkError> {
+    async fn wait(&mut self, link: &mut StreamReader) -> Result<(), LinkError> {
         let lanes: Vec<usize> = self.merge.open().collect();
         let count = page_size(lanes.len());
         let asked_ms = now_ms();
@@ -247,7 +247,7 @@ impl<'f, W: Write> Follower<'f, W> {
     /// Begins to follow new streams.
     async fn follow(
         &mut self,
-        link: &mut Link,
+        link: &mut StreamReader,
         there: &BTreeSet<StreamName>,
         is_first: bool,
     ) -> Result<(), LinkError> {
@@ -275,7 +275,7 @@ impl<'f, W: Write> Follower<'f, W> {
     }
 
     /// Waits until Redis answers again, and determines the state of the streams.
-    async fn come_back(&mut self, error: LinkError) -> Link {
+    async fn come_back(&mut self, error: LinkError) -> StreamReader {
         let mut said = String::new();
         let mut error = error;
         let mut pause = RETRY.0;
@@ -297,8 +297,8 @@ impl<'f, W: Write> Follower<'f, W> {
         }
     }
 
-    async fn open_again(&mut self) -> Result<Link, LinkError> {
-        let mut link = Link::open(&self.wish.redis, &self.wish.prefix).await?;
+    async fn open_again(&mut self) -> Result<StreamReader, LinkError> {
+        let mut link = StreamReader::open(&self.wish.redis, &self.wish.prefix).await?;
         let lanes: Vec<usize> = self.merge.open().collect();
         let places = self.places(&lanes);
         let keys: Vec<&str> = places.iter().map(|place| place.key.as_str()).collect();
@@ -312,10 +312,10 @@ impl<'f, W: Write> Follower<'f, W> {
         Ok(link)
     }
 
-    fn places(&self, lanes: &[usize]) -> Vec<Place> {
+    fn places(&self, lanes: &[usize]) -> Vec<ReadPlace> {
         // one per stream: the replies are in the order of the places
         let place =
-            |lane: &usize| Place { key: self.streams[*lane].key.clone(), after: self.merge.after(*lane) };
+            |lane: &usize| ReadPlace { key: self.streams[*lane].key.clone(), after: self.merge.after(*lane) };
         lanes.iter().map(place).collect()
     }
 }
@@ -333,7 +333,7 @@ fn look_again(wish: &Wish) -> Seen {
         while !see.is_closed() {
             sleep(pause).await;
             let began = Instant::now();
-            let there = async { Link::open(&redis, &prefix).await?.streams(&prefix).await }.await;
+            let there = async { StreamReader::open(&redis, &prefix).await?.streams(&prefix).await }.await;
             pause = LOOK_EVERY.max(began.elapsed() * REST_OF_LOOKS);
             if let Ok(there) = there
                 && see.send(there).await.is_err()

@@ -2,7 +2,7 @@
 
 use uw_websocket_core::event::EntryId;
 
-use crate::streams::link::{Content, Link, LinkError, Place};
+use crate::streams::link::{EntryContent, LinkError, ReadPlace, StreamReader};
 use crate::streams::merge::Merge;
 use crate::streams::page_size;
 
@@ -17,11 +17,11 @@ pub(super) struct Beginning {
 
 /// Finds the beginning of the last `count` wanted entries after `after`; reads no further back than it must.
 pub(super) async fn beginning(
-    link: &mut Link,
+    link: &mut StreamReader,
     keys: &[String],
     after: EntryId,
     count: u64,
-    is_wanted: impl Fn(&Content) -> bool,
+    is_wanted: impl Fn(&EntryContent) -> bool,
 ) -> Result<Beginning, LinkError> {
     let size = page_size(keys.len()).min(usize::try_from(count).unwrap_or(usize::MAX).max(1));
     let mut merge = Merge::default();
@@ -49,8 +49,8 @@ pub(super) async fn beginning(
                 Beginning { after, skipped: 0 }
             });
         }
-        let place = |lane: &usize| Place { key: keys[*lane].clone(), after: reverse(merge.after(*lane)) };
-        let places: Vec<Place> = hungry.iter().map(place).collect();
+        let place = |lane: &usize| ReadPlace { key: keys[*lane].clone(), after: reverse(merge.after(*lane)) };
+        let places: Vec<ReadPlace> = hungry.iter().map(place).collect();
         let pages = link.pages_before(&places, next(after), size).await?;
         for (lane, page) in hungry.into_iter().zip(pages) {
             let reversed = page.entries.into_iter().map(|(id, content)| (reverse(id), content));

@@ -23,7 +23,7 @@ use uw_websocket_core::settings::Secret;
 
 use self::follower::{Follower, Stop, Wish};
 use self::printer::{Form, Printer};
-use super::moments::Moment;
+use super::moments::When;
 use super::{complain, until_signal};
 use crate::exit::Exit;
 use crate::settings::Settings;
@@ -46,8 +46,8 @@ pub(super) struct TailArgs {
     #[arg(value_name = "CHANNEL[:SYMBOL]")]
     patterns: Vec<Pattern>,
     /// Start: an age (15m, 6h), a time (2025-05-16T14:30:00Z, 2025-05-16), or the beginning (-) [default: now]
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
-    since: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse, allow_hyphen_values = true)]
+    since: Option<When>,
     /// Only events whose payload matches this regular expression; case-insensitive
     #[arg(long, value_name = "REGEX", value_parser = regex)]
     grep: Option<Regex>,
@@ -141,7 +141,7 @@ fn follow(
     if let Some(dir) = &args.archive {
         return archive::print(args, dir.as_deref(), settings, stopped);
     }
-    let since = args.since.or(args.no_follow.then_some(Moment::Beginning));
+    let since = args.since.or(args.no_follow.then_some(When::Beginning));
     let wish = Wish {
         redis: actors.redis.clone(),
         prefix: actors.keys.prefix.clone(),

@@ -18,7 +18,7 @@ use super::cells;
 use super::line::Line;
 use crate::escape::write_json_line;
 use crate::event_lines::LinePayload;
-use crate::streams::link::Content;
+use crate::streams::link::EntryContent;
 use crate::streams::name::StreamName;
 
 const PLAIN: Style = Style::new();
@@ -75,7 +75,7 @@ enum Payload<'e> {
 
 impl<W: Write> Printer<W> {
     /// Returns whether an entry is selected.
-    pub(super) fn is_wanted(&self, content: &Content) -> bool {
+    pub(super) fn is_wanted(&self, content: &EntryContent) -> bool {
         self.grep.as_ref().is_none_or(|wanted| wanted.is_match(&text(&payload(content))))
     }
 
@@ -84,7 +84,7 @@ impl<W: Write> Printer<W> {
         &mut self,
         name: &StreamName,
         id: EntryId,
-        content: &Content,
+        content: &EntryContent,
     ) -> io::Result<ControlFlow<()>> {
         if !self.is_wanted(content) {
             return Ok(ControlFlow::Continue(()));
@@ -108,12 +108,12 @@ impl<W: Write> Printer<W> {
     }
 }
 
-fn payload(content: &Content) -> Payload<'_> {
+fn payload(content: &EntryContent) -> Payload<'_> {
     match content {
-        Content::Fields(fields) => {
+        EntryContent::Fields(fields) => {
             Payload::Fields(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect())
         }
-        Content::Payload(bytes) => Payload::Event(LinePayload::of(bytes)),
+        EntryContent::Payload(bytes) => Payload::Event(LinePayload::of(bytes)),
     }
 }
 
@@ -127,12 +127,12 @@ fn text<'e>(payload: &'e Payload<'e>) -> Cow<'e, str> {
 }
 
 /// Formats an entry for people.
-fn line(name: &StreamName, id: EntryId, content: &Content, text: &str, zone: &TimeZone) -> Line {
+fn line(name: &StreamName, id: EntryId, content: &EntryContent, text: &str, zone: &TimeZone) -> Line {
     let mut line = Line::default();
     line.left(FAINT, &moment(id.ms, zone), 0);
     line.left(colour(name), name.channel(), CHANNEL);
     match (name, content) {
-        (StreamName::Gaps, Content::Fields(fields)) => {
+        (StreamName::Gaps, EntryContent::Fields(fields)) => {
             if let Some(gap) = Gap::of_fields(fields) {
                 add_gap(&mut line, &gap, zone);
                 return line;
@@ -146,7 +146,7 @@ fn line(name: &StreamName, id: EntryId, content: &Content, text: &str, zone: &Ti
                 return line;
             }
         }
-        (StreamName::Gaps, Content::Payload(_)) => {}
+        (StreamName::Gaps, EntryContent::Payload(_)) => {}
     }
     line.word(PLAIN, text);
     line
@@ -206,20 +206,20 @@ mod tests {
         Printer { out: Vec::new(), form, prefix: "uw".into(), grep: None, left: None, skipped: 0 }
     }
 
-    fn print(printer: &mut Printer<Vec<u8>>, name: &str, content: &Content) -> ControlFlow<()> {
+    fn print(printer: &mut Printer<Vec<u8>>, name: &str, content: &EntryContent) -> ControlFlow<()> {
         let id = EntryId { ms: 1_747_419_593_123, seq: 4 };
         printer.print(&StreamName::parse(name).unwrap(), id, content).unwrap()
     }
 
     #[track_caller]
-    fn check(json: bool, name: &str, content: &Content, expected: &str) {
+    fn check(json: bool, name: &str, content: &EntryContent, expected: &str) {
         let mut printer = printer(json);
         assert!(print(&mut printer, name, content).is_continue());
         assert_eq!(String::from_utf8(printer.out).unwrap(), expected.to_owned() + "\n");
     }
 
-    fn event(payload: &str) -> Content {
-        Content::Payload(payload.into())
+    fn event(payload: &str) -> EntryContent {
+        EntryContent::Payload(payload.into())
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
         ] {
             check(false, name, &event(payload), &format!("05-16 18:19:53.123  {rest}"));
         }
-        let fields = Content::Fields(vec![("by".into(), "hand".into())]);
+        let fields = EntryContent::Fields(vec![("by".into(), "hand".into())]);
         check(false, "gaps", &fields, "05-16 18:19:53.123  gaps               {\"by\":\"hand\"}");
     }
 
@@ -269,7 +269,7 @@ mod tests {
         check(
             false,
             "gaps",
-            &Content::Fields(gap.fields()),
+            &EntryContent::Fields(gap.fields()),
             "05-16 18:19:53.123  gaps               trades  disconnect        10.0 s  from 05-16 18:19:43.100  3 events  option_trades:SPY  closed",
         );
     }
@@ -288,7 +288,7 @@ mod tests {
         );
         check(true, "price:SPY", &event(" {}"), &format!("{start}\" {{}}\"}}"));
         check(true, "price:SPY", &event("none"), &format!("{start}\"none\"}}"));
-        let fields = Content::Fields(vec![("a".into(), "1".into())]);
+        let fields = EntryContent::Fields(vec![("a".into(), "1".into())]);
         let start =
             r#"{"stream":"uw:ws:gaps","id":"1747419593123-4","channel":"gaps","symbol":null,"payload":"#;
         check(true, "gaps", &fields, &format!("{start}{{\"a\":\"1\"}}}}"));

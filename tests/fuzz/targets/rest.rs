@@ -1,8 +1,8 @@
 //! REST bodies, and the events that are merged into them.
 
 use serde::de::IgnoredAny;
-use uw_websocket_core::event::{Endpoint, EntryId};
-use uw_websocket_core::snapshots::{Body, MAX_BODY, Receipt};
+use uw_websocket_core::event::{BodyEndpoint, EntryId};
+use uw_websocket_core::snapshots::{MAX_BODY, Receipt, RestBody};
 
 use super::{Target, magnitude, outcome};
 
@@ -63,9 +63,9 @@ fn try_one(input: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(input);
     let mut parts = text.split(SEPARATOR);
     let endpoint = parts.next().and_then(|number| number.parse::<usize>().ok()).unwrap_or_default();
-    let endpoint = Endpoint::ALL[endpoint % Endpoint::ALL.len()];
+    let endpoint = BodyEndpoint::ALL[endpoint % BodyEndpoint::ALL.len()];
     let (fetched_at, payload) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let mut body = Body::new(endpoint, "SPY", true);
+    let mut body = RestBody::new(endpoint, "SPY", true);
     let hash = (!payload.is_empty()).then_some((payload, fetched_at));
     let is_readable = body.found_at(now_us, "SPY", hash).is_ok();
     let mut taken = 0_u32;
@@ -77,7 +77,7 @@ fn try_one(input: &[u8]) -> u64 {
     let Some(wanted) = body.wanted() else { return outcome((endpoint as u8, is_readable, taken, 0)) };
     assert!(wanted.payload.len() <= MAX_BODY);
     serde_json::from_str::<IgnoredAny>(&wanted.payload).ok();
-    let mut again = Body::new(endpoint, "SPY", true);
+    let mut again = RestBody::new(endpoint, "SPY", true);
     again.found_at(now_us, "SPY", Some((&wanted.payload, &wanted.fetched_at))).expect("it can be read back");
     assert_eq!(again.wanted(), None, "it is what is wanted");
     outcome((endpoint as u8, is_readable, taken, magnitude(wanted.payload.len())))

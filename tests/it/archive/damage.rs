@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use uw_websocket_core::archive::{ArchiveStore, Days, Frames, Line};
+use uw_websocket_core::archive::{ArchiveLine, ArchiveStore, Days, Frames};
 use uw_websocket_core::event::EntryId;
 
 /// 2026-01-02, noon in New York.
@@ -27,8 +27,12 @@ fn write(folder: &Path) -> Vec<usize> {
             for channel in CHANNELS {
                 let payload = format!("{{\"n\":{n}}}").into_bytes();
                 let id = EntryId { ms: n, seq: 0 };
-                let line =
-                    Line { received_us: NOON_US + n, topic: channel.into(), id, payload: payload.into() };
+                let line = ArchiveLine {
+                    received_us: NOON_US + n,
+                    topic: channel.into(),
+                    id,
+                    payload: payload.into(),
+                };
                 frames.push(&line);
             }
         }
@@ -47,7 +51,7 @@ fn run(folder: &Path, command: &str) -> (Option<i32>, String) {
 /// The numbers of a channel's events that `archive cat` prints.
 fn printed(folder: &Path, channel: &str) -> Vec<u64> {
     let (_, text) = run(folder, "cat");
-    let lines = text.lines().map(|line| Line::parse(line.as_bytes()).unwrap());
+    let lines = text.lines().map(|line| ArchiveLine::parse(line.as_bytes()).unwrap());
     lines.filter(|line| line.topic == channel).map(|line| line.id.ms).collect()
 }
 

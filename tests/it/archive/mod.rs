@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use uw_websocket_core::archive::{Days, Line, Reading, lines};
+use uw_websocket_core::archive::{ArchiveLine, Days, Reading, lines};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::oracle::{assert_streams_equal, entries, stream_keys};
@@ -82,7 +82,7 @@ pub(crate) fn archived(folder: &Path) -> Entries {
         let mut reading = Reading::open(&days.place(file), None).unwrap();
         while let Some(text) = reading.next_lines().unwrap() {
             for line in lines(text) {
-                let line = Line::parse(line).unwrap();
+                let line = ArchiveLine::parse(line).unwrap();
                 let entry = ((line.id.ms, line.id.seq), xxh3_64(&line.payload));
                 topics.entry(line.topic.into_owned()).or_default().push(entry);
             }
@@ -209,7 +209,7 @@ fn assert_read_by_tools(setup: &Setup, events: usize) {
             String::from_utf8(output.stdout)
                 .unwrap()
                 .lines()
-                .all(|line| Line::parse(line.as_bytes()).is_some())
+                .all(|line| ArchiveLine::parse(line.as_bytes()).is_some())
         );
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use uw_websocket_core::archive::{Days, Line, Reading, lines};
+use uw_websocket_core::archive::{ArchiveLine, Days, Reading, lines};
 
 use super::{archive_of, send, setup, wait_until_complete};
 use crate::support::{Feed, RedisServer};
@@ -63,7 +63,7 @@ fn trades(archive: &Path) -> BTreeMap<String, Vec<String>> {
         let mut reading = Reading::open(&days.place(file), None).unwrap();
         while let Some(text) = reading.next_lines().unwrap() {
             for line in lines(text) {
-                let line = Line::parse(line).unwrap();
+                let line = ArchiveLine::parse(line).unwrap();
                 let payload: serde_json::Value = serde_json::from_slice(&line.payload).unwrap();
                 ids.push(payload["id"].as_str().unwrap().to_owned());
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use uw_websocket_core::archive::{Days, Line, Reading, lines};
+use uw_websocket_core::archive::{ArchiveLine, Days, Reading, lines};
 use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
 use super::{AN_ENTRY, assert_archived, assert_replayed, stored, wait_until_complete};
@@ -121,7 +121,7 @@ fn print_figures(redis: &RedisServer, archive: &std::path::Path) {
         *file_bytes += file.bytes;
         let mut reading = Reading::open(&days.place(file), None).unwrap();
         while let Some(text) = reading.next_lines().unwrap() {
-            *events += lines(text).filter(|line| Line::parse(line).is_some()).count() as u64;
+            *events += lines(text).filter(|line| ArchiveLine::parse(line).is_some()).count() as u64;
             *line_bytes += text.len() as u64;
         }
     }

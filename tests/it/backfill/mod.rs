@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use uw_websocket_simulator::{
-    Kind, Misbehaviour, Rate, RestFault, RestOptions, Simulator, SimulatorHandle, SimulatorOptions, Spread,
+    Misbehaviour, MisbehaviourKind, Rate, RestFault, RestOptions, Simulator, SimulatorHandle,
+    SimulatorOptions, Spread,
 };
 
 use crate::support::faults::Fault;
@@ -62,7 +63,8 @@ impl World {
         let before = self.gaps();
         let unsent = || self.simulator.generated().iter().filter(|event| event.is_unsent).count();
         let missed = unsent();
-        self.simulator.also_misbehave(Misbehaviour::new(Kind::Refuse { status: 503, retry_after: None }));
+        self.simulator
+            .also_misbehave(Misbehaviour::new(MisbehaviourKind::Refuse { status: 503, retry_after: None }));
         self.simulator.cut_all();
         wait_for("events are missed", SOON, || {
             let missed = unsent() - missed;

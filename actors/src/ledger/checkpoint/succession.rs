@@ -7,7 +7,7 @@ use super::super::gap::{Gap, GapReason, family_of};
 use super::super::left_queue::{Late, LeftQueue, LeftQueues};
 use super::super::queue::GapQueue;
 use super::super::written::Written;
-use super::{Checkpoint, Followed, Kept};
+use super::{Checkpoint, Kept, Predecessors};
 
 /// Time without a sign of life after which a process is considered dead, in microseconds. One per second is usual; a
 /// hanging disk or Redis can delay it by several seconds.
@@ -57,7 +57,7 @@ impl Checkpoint {
 
     /// Returns the initial state of the next process at `now`. A topic that it no longer joins is missing up to then.
     #[must_use]
-    pub fn succeed(self, connections: &[Vec<String>], now: u64) -> Beginning {
+    pub fn succeed(self, connections: &[Vec<String>], now: u64) -> LedgerBeginning {
         let mut left: BTreeMap<String, Covered> =
             self.left_behind().into_iter().map(|covered| (covered.topic.clone(), covered)).collect();
         let begins = connections.iter().map(|topics| {
@@ -84,7 +84,7 @@ impl Checkpoint {
         }
         let stored_to = self.unstored.map(|unstored| unstored.stored_to);
         let (waiting, written, left) = (self.waiting, self.written, self.left);
-        Beginning { begun_at: self.begun_at, topics, over, waiting, followed, written, left, stored_to }
+        LedgerBeginning { begun_at: self.begun_at, topics, over, waiting, followed, written, left, stored_to }
     }
 
     /// Returns the copy with the latest sign of life. If the one on our disk is of another process, its waiting and
@@ -206,7 +206,7 @@ impl Ours {
 
 /// The initial state of a process.
 #[derive(Debug)]
-pub struct Beginning {
+pub struct LedgerBeginning {
     /// When the ledger was begun, in Unix microseconds; 0 if unknown.
     pub begun_at: u64,
     /// The topics of each connection.
@@ -216,7 +216,7 @@ pub struct Beginning {
     /// Gaps recorded earlier that are not in Redis.
     pub waiting: GapQueue,
     /// The previous processes.
-    pub followed: Followed,
+    pub followed: Predecessors,
     /// Entries confirmed by Redis.
     pub written: Written,
     /// Queues of other instances that wait on their disks.
@@ -225,17 +225,17 @@ pub struct Beginning {
     pub stored_to: Option<u64>,
 }
 
-impl Beginning {
+impl LedgerBeginning {
     /// Returns the initial state, at `now`, without a previous process.
     #[must_use]
-    pub fn first(connections: &[Vec<String>], now: u64) -> Beginning {
+    pub fn first(connections: &[Vec<String>], now: u64) -> LedgerBeginning {
         let topics = connections.iter().map(|topics| topics.iter().map(new).collect()).collect();
-        Beginning {
+        LedgerBeginning {
             begun_at: now,
             topics,
             over: Vec::new(),
             waiting: GapQueue::default(),
-            followed: Followed::new(),
+            followed: Predecessors::new(),
             written: Written::default(),
             left: LeftQueues::default(),
             stored_to: None,

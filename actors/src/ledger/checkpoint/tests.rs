@@ -1,6 +1,6 @@
 //! The state of a process, and what the next one makes of it.
 
-use super::succession::{Beginning, DEAD_AFTER, MAX_FOLLOWED, Ours, new};
+use super::succession::{DEAD_AFTER, LedgerBeginning, MAX_FOLLOWED, Ours, new};
 use super::*;
 use crate::ledger::gap::family_of;
 use uw_websocket_core::event::Family;
@@ -42,9 +42,9 @@ fn the_next_process_misses_what_this_one_received() {
     for (clean, reason) in [(false, GapReason::Crash), (true, GapReason::Shutdown)] {
         let mut life = Checkpoint { clean, begun_at: 7, ..life("a", 9) };
         life = Checkpoint::parse(&life.to_json().unwrap()).unwrap();
-        let Beginning { begun_at, topics, over, waiting, followed, .. } = life.succeed(&plan, 20);
+        let LedgerBeginning { begun_at, topics, over, waiting, followed, .. } = life.succeed(&plan, 20);
         assert_eq!(begun_at, 7, "the ledger is as old as its first process");
-        assert_eq!(followed, Followed::from([("a".to_owned(), 9)]));
+        assert_eq!(followed, Predecessors::from([("a".to_owned(), 9)]));
         let since = Some((9, reason));
         assert_eq!(outline(&topics[0]), [("price:SPY", since), ("price:QQQ", since)]);
         let gex = Some((3, GapReason::Unjoined));
@@ -112,7 +112,7 @@ fn what_was_ending_is_told_by_who_took_over_or_by_who_comes_back() {
 
 #[test]
 fn the_newest_processes_before_are_remembered() {
-    let mut followed = Followed::new();
+    let mut followed = Predecessors::new();
     for n in 0..2 * MAX_FOLLOWED as u64 {
         let life = Checkpoint { followed, ..Checkpoint::new(&format!("{}", n * 7919 % 101), n) };
         followed = life.succeed(&[], n).followed;

@@ -90,7 +90,7 @@ fn client(port: u16) -> (RestClient, Arc<RestObservation>) {
 }
 
 /// What one request comes to with a server that does this.
-fn get(act: Act) -> Result<Answer, RestError> {
+fn get(act: Act) -> Result<RestAnswer, RestError> {
     actix_rt::System::new().block_on(async {
         let (port, _) = server(vec![act]).await;
         client(port).0.get(Purpose::Fill, PATH, &[]).await

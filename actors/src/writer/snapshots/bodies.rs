@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use uw_websocket_core::event::{RestKey, Symbol};
-use uw_websocket_core::snapshots::{Body, Hash, Receipt, Unreadable, Untranslatable};
+use uw_websocket_core::snapshots::{Hash, Receipt, RestBody, UnreadableBody, Untranslatable};
 
 use super::pending::RestEvent;
 
@@ -29,7 +29,7 @@ pub(super) struct Bodies {
 /// A cached body.
 #[derive(Debug)]
 pub(super) struct Held {
-    body: Body,
+    body: RestBody,
     ticker: Symbol,
     /// The corresponding stream, which determines when it is due.
     pub(super) stream: Arc<str>,
@@ -72,7 +72,7 @@ impl Bodies {
     /// Adds the body of an destination with this stream, before it is read from Redis.
     pub(super) fn hold(&mut self, rest: &RestKey, stream: Arc<str>, now: Instant) {
         let held = Held {
-            body: Body::new(rest.endpoint, rest.symbol.as_str(), rest.may_create),
+            body: RestBody::new(rest.endpoint, rest.symbol.as_str(), rest.may_create),
             ticker: rest.symbol.clone(),
             stream,
             last_event: now,
@@ -132,7 +132,7 @@ impl Held {
 
     /// Adopts the content of the key. An error, once per series of unreadable bodies, states why it is left
     /// untouched.
-    pub(super) fn found(&mut self, found: &Found, now_us: i64) -> Result<(), Unreadable> {
+    pub(super) fn found(&mut self, found: &Found, now_us: i64) -> Result<(), UnreadableBody> {
         let was_foreign = self.body.is_foreign();
         self.is_other_type = *found == Found::OtherType;
         let taken = match found {

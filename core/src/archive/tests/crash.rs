@@ -98,7 +98,7 @@ fn a_file_that_was_cut_is_told_of_and_goes_on_behind_the_cut() {
     while let Some(text) = reading.next_lines().unwrap() {
         last = text.to_vec();
     }
-    let whole = Line::parse(last.trim_ascii_end()).map(|line| line.id.seq);
+    let whole = ArchiveLine::parse(last.trim_ascii_end()).map(|line| line.id.seq);
     let is_in_it = event(EVENTS + 1).0.starts_with(&*cut.path.channel);
     assert!(!is_in_it || whole == Some(EVENTS + 1), "{whole:?}");
 }

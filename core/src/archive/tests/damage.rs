@@ -30,7 +30,7 @@ fn read(path: &Path) -> (Vec<u64>, Vec<Bad>) {
     let mut reading = Reading::open(path, None).unwrap();
     let mut numbers = Vec::new();
     while let Some(text) = reading.next_lines().unwrap() {
-        numbers.extend(lines(text).map(|line| Line::parse(line).unwrap().id.seq));
+        numbers.extend(lines(text).map(|line| ArchiveLine::parse(line).unwrap().id.seq));
     }
     (numbers, reading.take_bad())
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::checkpoint::{ArchivePosition, StreamPosition};
 use super::days::Days;
 use super::frames::Frames;
-use super::line::Line;
+use super::line::ArchiveLine;
 use super::reading::{Reading, lines};
 use super::store::ArchiveStore;
 use crate::event::EntryId;
@@ -34,7 +34,7 @@ fn push(frames: &mut Frames, n: u64) {
     if let Some(topic) = topic.strip_prefix("backfill:") {
         frames.advance(topic, StreamPosition { id, added: n });
     }
-    frames.push(&Line { received_us, topic: topic.into(), id, payload: payload.into_bytes().into() });
+    frames.push(&ArchiveLine { received_us, topic: topic.into(), id, payload: payload.into_bytes().into() });
 }
 
 /// The number of the last fetched row of which the archive knows that it has it.
@@ -54,7 +54,7 @@ fn content(folder: &Path) -> Vec<(String, Vec<u64>)> {
         let mut reading = Reading::open(&days.place(file), Some(file.bytes)).unwrap();
         while let Some(text) = reading.next_lines().unwrap() {
             for line in lines(text) {
-                let line = Line::parse(line).unwrap();
+                let line = ArchiveLine::parse(line).unwrap();
                 let (topic, received_us, payload) = event(line.id.seq);
                 assert_eq!(
                     (&*line.topic, line.received_us, &*line.payload),
@@ -168,7 +168,7 @@ fn the_oldest_days_go_by_age_and_by_size_and_the_newest_stays() {
     for day in 0..4 {
         let received_us = BEGIN_US + day * 86_400_000_000;
         let payload = b"{}".as_slice().into();
-        frames.push(&Line { received_us, topic: "price:SPY".into(), id: EntryId::default(), payload });
+        frames.push(&ArchiveLine { received_us, topic: "price:SPY".into(), id: EntryId::default(), payload });
     }
     store.commit(&frames, &position(4)).unwrap();
     let days = Days::read(root.path()).unwrap();

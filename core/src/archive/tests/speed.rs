@@ -111,7 +111,7 @@ fn archive_of_a_million() {
     let read = follow(&folder, (0, TRADES), |_| ());
     let mut frames = Frames::default();
     let built = follow(&folder, (0, TRADES), |record| {
-        frames.push(&Line::of(record));
+        frames.push(&ArchiveLine::of(record));
         if frames.are_full() {
             frames.clear();
         }
@@ -120,7 +120,7 @@ fn archive_of_a_million() {
     let (mut store, _) = ArchiveStore::open(&archive, false).unwrap();
     let (mut lines, mut written) = (0, 0);
     let all = follow(&folder, (0, TRADES), |record| {
-        frames.push(&Line::of(record));
+        frames.push(&ArchiveLine::of(record));
         if frames.are_full() || record.seq() + 1 == TRADES {
             lines += frames.bytes();
             written += store.commit(&frames, &position(record.seq() + 1)).unwrap();

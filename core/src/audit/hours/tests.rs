@@ -22,7 +22,7 @@ struct World {
     /// What REST counts of a contract.
     volume: u64,
     /// Answers without evidence, by the number of the question.
-    fails: fn(usize) -> Option<Answer>,
+    fails: fn(usize) -> Option<AuditAnswer>,
     /// Gaps of the ledger, by hour.
     gap: fn(u64) -> Option<(u64, u64)>,
 }
@@ -36,7 +36,7 @@ fn id(n: u64) -> String {
 
 /// Runs this many hours and returns what was noticed.
 fn run(world: World, hours: u64) -> Vec<Notice> {
-    let mut kept = Kept::new(vec![Subject::Trades("SPY".to_owned())]);
+    let mut kept = KeptIdentities::new(vec![AuditSubject::Trades("SPY".to_owned())]);
     let mut audit = Hours::new(&kept, FIRST_HOUR_US);
     let mut blind = [Blind::default()];
     let mut rng = fastrand::Rng::with_seed(7);
@@ -60,7 +60,7 @@ fn run(world: World, hours: u64) -> Vec<Notice> {
         {
             blind[0].note(now_us + from, now_us + to);
         }
-        let known = Known { kept: &kept, blind: &blind, now_us };
+        let known = ReceivedEvents { kept: &kept, blind: &blind, now_us };
         notices.extend(audit.open(known, &mut chance));
         while let Some(question) = audit.next(now_us) {
             questions += 1;
@@ -75,7 +75,7 @@ fn run(world: World, hours: u64) -> Vec<Notice> {
     notices
 }
 
-fn answer(world: World, question: &Question, asked: usize, made: u64) -> Answer {
+fn answer(world: World, question: &AuditQuestion, asked: usize, made: u64) -> AuditAnswer {
     let at_us = |n: u64| FIRST_HOUR_US + n * EVERY_US;
     let known = (0..made).filter(|n| (world.knows)(*n, asked));
     match question.asked {
@@ -86,16 +86,16 @@ fn answer(world: World, question: &Question, asked: usize, made: u64) -> Answer 
                 let minute = at_us(n) - at_us(n) % MINUTE_US;
                 sums.entry(minute).or_default()[0] += world.volume;
             }
-            Answer::Sums(sums)
+            AuditAnswer::Sums(sums)
         }
         Asked::Rows { from_us, to_us } => {
             let rows = known.filter(|n| (from_us..to_us).contains(&at_us(*n)));
-            Answer::Rows(rows.map(|n| (id(n), at_us(n))).collect())
+            AuditAnswer::Rows(rows.map(|n| (id(n), at_us(n))).collect())
         }
     }
 }
 
-fn reports(notices: &[Notice]) -> Vec<Report> {
+fn reports(notices: &[Notice]) -> Vec<HourReport> {
     let report =
         |notice: &Notice| if let Notice::Report(_, report) = notice { Some(report.clone()) } else { None };
     notices.iter().filter_map(report).collect()
@@ -181,11 +181,11 @@ fn what_rest_lacks_is_a_number_in_the_report() {
 
 #[test]
 fn an_answer_without_evidence_is_asked_for_again_elsewhere_and_proves_nothing() {
-    type Fails = fn(usize) -> Option<Answer>;
+    type Fails = fn(usize) -> Option<AuditAnswer>;
     let failures: [Fails; 3] = [
-        |_| Some(Answer::Nothing(NoEvidence::Outside)),
-        |_| Some(Answer::Rows(Rows::new())),
-        |_| Some(Answer::Later),
+        |_| Some(AuditAnswer::Nothing(NoEvidence::Outside)),
+        |_| Some(AuditAnswer::Rows(Rows::new())),
+        |_| Some(AuditAnswer::Later),
     ];
     for fails in failures {
         let notices = run(World { fails, delivers: |n| !n.is_multiple_of(2), ..PERFECT }, 6);
@@ -194,7 +194,7 @@ fn an_answer_without_evidence_is_asked_for_again_elsewhere_and_proves_nothing() 
         assert!(unproven >= 4, "{unproven}");
         assert!(reports(&notices).iter().all(|report| report.checked == 0));
     }
-    let sometimes: Fails = |asked| asked.is_multiple_of(2).then_some(Answer::Nothing(NoEvidence::Empty));
+    let sometimes: Fails = |asked| asked.is_multiple_of(2).then_some(AuditAnswer::Nothing(NoEvidence::Empty));
     let notices = run(World { fails: sometimes, delivers: |n| !n.is_multiple_of(2), ..PERFECT }, 12);
     assert!(unseen(&notices) > 0);
 }

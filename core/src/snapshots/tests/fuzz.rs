@@ -13,7 +13,7 @@ type Members = Vec<(String, String)>;
 
 #[derive(Clone, Debug)]
 struct Case {
-    endpoint: Endpoint,
+    endpoint: BodyEndpoint,
     base: Option<String>,
     events: Vec<String>,
 }
@@ -103,13 +103,13 @@ fn stamped(name: &'static str, members: Members, at: Option<i64>) -> String {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    prop::sample::select(&Endpoint::ALL[..]).prop_flat_map(|endpoint| {
+    prop::sample::select(&BodyEndpoint::ALL[..]).prop_flat_map(|endpoint| {
         let (row, event, time) = match endpoint {
-            Endpoint::FlowAlerts => {
+            BodyEndpoint::FlowAlerts => {
                 let row = samples::FLOW_ALERTS;
                 (&row[9..row.len() - 2], samples::DIA_ALERT, "executed_at")
             }
-            Endpoint::StockState => {
+            BodyEndpoint::StockState => {
                 let row = samples::STOCK_STATE;
                 (
                     &row[8..row.len() - 1],
@@ -117,15 +117,15 @@ fn case() -> impl Strategy<Value = Case> {
                     "time",
                 )
             }
-            Endpoint::SpotExposures => (samples::SERIES_ROW, samples::GEX, "timestamp"),
-            Endpoint::SpotExposuresStrike => (samples::STRIKE_ROW, samples::GEX_STRIKE, "timestamp"),
+            BodyEndpoint::SpotExposures => (samples::SERIES_ROW, samples::GEX, "timestamp"),
+            BodyEndpoint::SpotExposuresStrike => (samples::STRIKE_ROW, samples::GEX_STRIKE, "timestamp"),
         };
         let rows = vec(bent(row), 0..4);
         let base = (rows, vec((string(), value()), 0..3), any::<bool>()).prop_map(
             move |(rows, around, is_first)| {
                 let rows: Vec<String> = rows.iter().map(|row| written(row)).collect();
                 let data = match (endpoint, rows.first()) {
-                    (Endpoint::StockState, Some(row)) => row.replace("23:58:43", "20:14:43"),
+                    (BodyEndpoint::StockState, Some(row)) => row.replace("23:58:43", "20:14:43"),
                     _ => format!("[{}]", rows.join("\n,")),
                 };
                 let mut members = around;
@@ -142,7 +142,7 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// The output of the case, if any.
 fn wanted(case: &Case) -> Option<Hash> {
-    let mut body = Body::new(case.endpoint, "SPY", true);
+    let mut body = RestBody::new(case.endpoint, "SPY", true);
     let base = case.base.as_deref().map(|base| (base, "2025-10-03T20:14:50.515417+00:00"));
     let is_readable = body.found("SPY", base).is_ok();
     assert_eq!(body.is_foreign(), !is_readable);
@@ -189,7 +189,7 @@ proptest! {
         shape::assert_is_body(case.endpoint, &hash.payload);
         let brought = brought(&case);
         let (_, data) = frame::split(&hash.payload).unwrap();
-        let rows = if case.endpoint == Endpoint::StockState { vec![data] } else { frame::rows(data).unwrap() };
+        let rows = if case.endpoint == BodyEndpoint::StockState { vec![data] } else { frame::rows(data).unwrap() };
         for row in rows {
             for (name, value) in Object::parse(row).unwrap().members().filter(|(name, _)| !MADE.contains(name)) {
                 prop_assert!(value == "null" || brought.contains(value), "{}: {} came from nowhere", name, value);
@@ -197,7 +197,7 @@ proptest! {
         }
 
         // it reads back as what is wanted
-        let mut body = Body::new(case.endpoint, "SPY", true);
+        let mut body = RestBody::new(case.endpoint, "SPY", true);
         body.found("SPY", Some((&hash.payload, &hash.fetched_at))).unwrap();
         prop_assert_eq!(body.wanted(), None);
     }
@@ -214,12 +214,12 @@ proptest! {
 
     #[test]
     fn no_text_panics(payload in any::<String>(), event in any::<String>(), fetched_at in any::<String>()) {
-        for endpoint in Endpoint::ALL {
-            let mut body = Body::new(endpoint, "SPY", true);
+        for endpoint in BodyEndpoint::ALL {
+            let mut body = RestBody::new(endpoint, "SPY", true);
             prop_assert!(body.found("SPY", Some((&payload, &fetched_at))).is_err());
             prop_assert!(body.add(&event, came_at(i64::MAX)).is_ok(), "a body that is left alone takes none");
             prop_assert_eq!(body.wanted(), None);
-            let mut body = Body::new(endpoint, "SPY", true);
+            let mut body = RestBody::new(endpoint, "SPY", true);
             prop_assert!(body.add(&event, came_at(i64::MAX)).is_err());
         }
     }
@@ -232,16 +232,16 @@ fn what_is_nested_deep_is_carried_or_told() {
         format!(r#"{{"data":[],"x":{deep}}}"#),
         format!(r#"{{"data":[{{"time":"2025-10-03T10:30:00Z","x":{deep}}}]}}"#),
     ] {
-        let mut body = Body::new(Endpoint::SpotExposures, "SPY", true);
+        let mut body = RestBody::new(BodyEndpoint::SpotExposures, "SPY", true);
         body.found("SPY", Some((&payload, FETCHED))).unwrap();
         let event = r#"{"timestamp":1759522500000,"price":"1"}"#;
         body.add(event, came_at(1_759_522_500_000_000)).unwrap();
         assert!(body.wanted().unwrap().payload.contains(&deep));
     }
     for payload in [deep.clone(), format!(r#"{{"data":{deep}}}"#)] {
-        let mut body = Body::new(Endpoint::SpotExposures, "SPY", true);
+        let mut body = RestBody::new(BodyEndpoint::SpotExposures, "SPY", true);
         assert!(body.found("SPY", Some((&payload, FETCHED))).is_err());
     }
     let event = format!(r#"{{"timestamp":{deep},"price":"1"}}"#);
-    assert!(Body::new(Endpoint::SpotExposures, "SPY", true).add(&event, came_at(1)).is_err());
+    assert!(RestBody::new(BodyEndpoint::SpotExposures, "SPY", true).add(&event, came_at(1)).is_err());
 }

@@ -9,11 +9,11 @@ use super::*;
 const START_MS: u64 = 1_759_498_200_000;
 
 /// A REST body of typical size, and an event for it.
-fn usual(endpoint: Endpoint) -> (String, Box<dyn Fn(u64) -> String>) {
+fn usual(endpoint: BodyEndpoint) -> (String, Box<dyn Fn(u64) -> String>) {
     let list = |rows: Vec<String>| format!(r#"{{"data":[{}]}}"#, rows.join(","));
     let at = |ms: u64| times::micros(i64::try_from(ms).unwrap() * 1000);
     match endpoint {
-        Endpoint::FlowAlerts => {
+        BodyEndpoint::FlowAlerts => {
             let row = |at_row: u64| {
                 let created = format!("\"created_at\":\"{}\"", at(START_MS - at_row * 1_000));
                 let row = &samples::FLOW_ALERTS[9..samples::FLOW_ALERTS.len() - 2];
@@ -26,7 +26,7 @@ fn usual(endpoint: Endpoint) -> (String, Box<dyn Fn(u64) -> String>) {
             };
             (list((0..100).map(row).collect()), Box::new(event))
         }
-        Endpoint::StockState => {
+        BodyEndpoint::StockState => {
             let state = samples::STOCK_STATE.replace("2025-10-03T23:58:43Z", &at(START_MS));
             (
                 state,
@@ -35,7 +35,7 @@ fn usual(endpoint: Endpoint) -> (String, Box<dyn Fn(u64) -> String>) {
                 }),
             )
         }
-        Endpoint::SpotExposures => {
+        BodyEndpoint::SpotExposures => {
             let row = |minute: u64| {
                 samples::SERIES_ROW
                     .replace("2025-10-03T10:30:00.000000Z", &at(START_MS - 60_000 * (537 - minute)))
@@ -44,8 +44,8 @@ fn usual(endpoint: Endpoint) -> (String, Box<dyn Fn(u64) -> String>) {
                 |at: u64| samples::GEX.replace("1726670396000", &(START_MS + 10_000 * at).to_string());
             (list((0..538).map(row).collect()), Box::new(event))
         }
-        Endpoint::SpotExposuresStrike => {
-            let mut body = Body::new(endpoint, "SPY", true);
+        BodyEndpoint::SpotExposuresStrike => {
+            let mut body = RestBody::new(endpoint, "SPY", true);
             body.found("SPY", None).unwrap();
             for strike in 0..300 {
                 let row = samples::GEX_STRIKE.replace("\"290\"", &format!("\"{}\"", 400 + strike));
@@ -68,8 +68,8 @@ fn timed<T>(times: u32, mut run: impl FnMut() -> T) -> Duration {
     start.elapsed() / times
 }
 
-fn found(endpoint: Endpoint, payload: &str) -> Body {
-    let mut body = Body::new(endpoint, "SPY", true);
+fn found(endpoint: BodyEndpoint, payload: &str) -> RestBody {
+    let mut body = RestBody::new(endpoint, "SPY", true);
     body.found("SPY", Some((payload, "2025-09-01T00:00:00+00:00"))).unwrap();
     body
 }
@@ -77,7 +77,7 @@ fn found(endpoint: Endpoint, payload: &str) -> Body {
 #[test]
 #[ignore = "prints what is measured"]
 fn the_cost_of_a_body() {
-    for endpoint in Endpoint::ALL {
+    for endpoint in BodyEndpoint::ALL {
         let (payload, event) = usual(endpoint);
         let mut body = found(endpoint, &payload);
         let read = timed(50, || found(endpoint, &payload));
@@ -101,7 +101,7 @@ fn the_cost_of_a_body() {
 #[ignore = "prints what is measured"]
 fn the_cost_of_a_wave_and_of_the_largest_bodies() {
     for rows in [300_u64, 4_000, 8_000] {
-        let mut body = Body::new(Endpoint::SpotExposuresStrike, "SPY", true);
+        let mut body = RestBody::new(BodyEndpoint::SpotExposuresStrike, "SPY", true);
         body.found("SPY", None).unwrap();
         let start = Instant::now();
         for strike in 0..rows {
@@ -113,8 +113,8 @@ fn the_cost_of_a_wave_and_of_the_largest_bodies() {
     }
     let row = r#"{"created_at":"2025-10-03T20:13:07Z"}"#;
     let payload = format!(r#"{{"data":[{}]}}"#, vec![row; MAX_BODY / 40].join(","));
-    let mut body = found(Endpoint::FlowAlerts, &payload);
-    let event = usual(Endpoint::FlowAlerts).1;
+    let mut body = found(BodyEndpoint::FlowAlerts, &payload);
+    let event = usual(BodyEndpoint::FlowAlerts).1;
     (0..100).for_each(|at| {
         body.add(&event(at + 50_000_000), came_at(((START_MS + 60_000_000) * 1000).cast_signed())).unwrap();
     });
@@ -128,7 +128,7 @@ fn resident() -> usize {
 }
 
 /// Run it alone in its process, as nextest does: it measures the memory of the process.
-fn assert_memory_is_as_said(endpoint: Endpoint) {
+fn assert_memory_is_as_said(endpoint: BodyEndpoint) {
     let (payload, event) = usual(endpoint);
     let events: Vec<String> = (0..600).map(event).collect();
     let before = resident();
@@ -139,9 +139,9 @@ fn assert_memory_is_as_said(endpoint: Endpoint) {
         }
         body
     };
-    let bodies: Vec<Body> = (0..100).map(body).collect();
+    let bodies: Vec<RestBody> = (0..100).map(body).collect();
     let real = resident() - before;
-    let said: usize = bodies.iter().map(Body::bytes).sum();
+    let said: usize = bodies.iter().map(RestBody::bytes).sum();
     println!("{}: {} bytes said, {} real", endpoint.name(), said / 100, real / 100);
     assert!((real / 2..real * 2).contains(&said), "{said} said, {real} real");
 }
@@ -149,23 +149,23 @@ fn assert_memory_is_as_said(endpoint: Endpoint) {
 #[test]
 #[ignore = "measures the whole process"]
 fn memory_of_alerts_is_as_said() {
-    assert_memory_is_as_said(Endpoint::FlowAlerts);
+    assert_memory_is_as_said(BodyEndpoint::FlowAlerts);
 }
 
 #[test]
 #[ignore = "measures the whole process"]
 fn memory_of_a_state_is_as_said() {
-    assert_memory_is_as_said(Endpoint::StockState);
+    assert_memory_is_as_said(BodyEndpoint::StockState);
 }
 
 #[test]
 #[ignore = "measures the whole process"]
 fn memory_of_a_series_is_as_said() {
-    assert_memory_is_as_said(Endpoint::SpotExposures);
+    assert_memory_is_as_said(BodyEndpoint::SpotExposures);
 }
 
 #[test]
 #[ignore = "measures the whole process"]
 fn memory_of_strikes_is_as_said() {
-    assert_memory_is_as_said(Endpoint::SpotExposuresStrike);
+    assert_memory_is_as_said(BodyEndpoint::SpotExposuresStrike);
 }

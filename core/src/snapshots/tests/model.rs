@@ -29,10 +29,10 @@ fn expected(story: &Story) -> Option<(Value, i64)> {
         })
         .collect();
     let merged = match story.endpoint {
-        Endpoint::FlowAlerts => alerts(rows(base.as_ref()), &events).map(|rows| json!(rows)),
-        Endpoint::StockState => state(base.as_ref()?, base_us, &events).map(Value::Object),
-        Endpoint::SpotExposures => series(rows(base.as_ref()), base_us, &events).map(|rows| json!(rows)),
-        Endpoint::SpotExposuresStrike => {
+        BodyEndpoint::FlowAlerts => alerts(rows(base.as_ref()), &events).map(|rows| json!(rows)),
+        BodyEndpoint::StockState => state(base.as_ref()?, base_us, &events).map(Value::Object),
+        BodyEndpoint::SpotExposures => series(rows(base.as_ref()), base_us, &events).map(|rows| json!(rows)),
+        BodyEndpoint::SpotExposuresStrike => {
             strikes(rows(base.as_ref()), base_us, &events).map(|rows| json!(rows))
         }
     };
@@ -249,8 +249,8 @@ fn strikes(base: Vec<Row>, base_us: i64, events: &[(Row, i64)]) -> Option<Vec<Ro
     has_news.then(|| merged.into_values().collect())
 }
 
-fn endpoint() -> impl Strategy<Value = Endpoint> {
-    prop::sample::select(&Endpoint::ALL[..])
+fn endpoint() -> impl Strategy<Value = BodyEndpoint> {
+    prop::sample::select(&BodyEndpoint::ALL[..])
 }
 
 proptest! {

@@ -85,15 +85,15 @@ fn in_order(story: &Story) -> Vec<Step> {
     answers.chain((0..story.events.len()).map(Step::Event)).collect()
 }
 
-fn told(endpoint: Endpoint) -> impl Strategy<Value = (Story, Vec<Step>)> {
+fn told(endpoint: BodyEndpoint) -> impl Strategy<Value = (Story, Vec<Step>)> {
     story(endpoint).prop_flat_map(|story| {
         let steps = steps(&story);
         (Just(story), steps)
     })
 }
 
-fn endpoint() -> impl Strategy<Value = Endpoint> {
-    prop::sample::select(&Endpoint::ALL[..])
+fn endpoint() -> impl Strategy<Value = BodyEndpoint> {
+    prop::sample::select(&BodyEndpoint::ALL[..])
 }
 
 proptest! {
@@ -124,7 +124,7 @@ proptest! {
         world.restart();
         world.settle();
         prop_assert_eq!(&world.hash, &before, "what is there is right");
-        if story.endpoint == Endpoint::StockState && before.is_none() {
+        if story.endpoint == BodyEndpoint::StockState && before.is_none() {
             return Ok(());
         }
         for (payload, received_us) in &story.events {

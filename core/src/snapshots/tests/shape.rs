@@ -6,22 +6,22 @@ use super::*;
 
 /// Asserts the endpoint's format of a body with events.
 #[track_caller]
-pub(super) fn assert_is_body(endpoint: Endpoint, payload: &str) {
+pub(super) fn assert_is_body(endpoint: BodyEndpoint, payload: &str) {
     let body: Value = serde_json::from_str(payload).unwrap();
     let data = &body["data"];
     match endpoint {
-        Endpoint::StockState => assert_is_state(data.as_object().unwrap()),
-        Endpoint::FlowAlerts => {
+        BodyEndpoint::StockState => assert_is_state(data.as_object().unwrap()),
+        BodyEndpoint::FlowAlerts => {
             let created: Vec<i64> = rows(data).map(assert_is_alert).collect();
             assert!(created.is_sorted_by(|a, b| a >= b), "newest first: {payload}");
             assert!(created.len() <= 100);
         }
-        Endpoint::SpotExposures => {
+        BodyEndpoint::SpotExposures => {
             let times: Vec<i64> = rows(data).map(|row| time(row, "time")).collect();
             assert!(times.is_sorted_by(|a, b| a < b), "oldest first, each once: {payload}");
             rows(data).for_each(|row| assert!(row.contains_key("ticker") || row.len() > 1));
         }
-        Endpoint::SpotExposuresStrike => {
+        BodyEndpoint::SpotExposuresStrike => {
             let strikes: Vec<Decimal> = rows(data).map(|row| decimal(&row["strike"])).collect();
             assert!(strikes.is_sorted_by(|a, b| a < b), "by strike, each once: {payload}");
         }
@@ -52,19 +52,19 @@ fn assert_is_state(state: &Map<String, Value>) {
 
 /// Asserts that a row made from an event has exactly REST's names and types.
 #[track_caller]
-pub(super) fn assert_is_row_of_event(endpoint: Endpoint, row: &str) {
+pub(super) fn assert_is_row_of_event(endpoint: BodyEndpoint, row: &str) {
     let row: Map<String, Value> = serde_json::from_str(row).unwrap();
     let sample: Value = serde_json::from_str(match endpoint {
-        Endpoint::FlowAlerts => samples::FLOW_ALERTS,
-        Endpoint::StockState => samples::STOCK_STATE,
-        Endpoint::SpotExposures => samples::SERIES_ROW,
-        Endpoint::SpotExposuresStrike => samples::STRIKE_ROW,
+        BodyEndpoint::FlowAlerts => samples::FLOW_ALERTS,
+        BodyEndpoint::StockState => samples::STOCK_STATE,
+        BodyEndpoint::SpotExposures => samples::SERIES_ROW,
+        BodyEndpoint::SpotExposuresStrike => samples::STRIKE_ROW,
     })
     .unwrap();
     let sample = if sample["data"].is_array() { &sample["data"][0] } else { &sample };
     for (name, value) in row {
         // the sample of strikes is abridged
-        let of_rest = if endpoint == Endpoint::SpotExposuresStrike && name.contains(['_']) {
+        let of_rest = if endpoint == BodyEndpoint::SpotExposuresStrike && name.contains(['_']) {
             &sample["call_gamma_oi"]
         } else {
             &sample[&name]

@@ -10,7 +10,7 @@ use super::*;
 
 #[derive(Clone, Debug)]
 pub(super) struct Story {
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: BodyEndpoint,
     /// In order of `fetched_at`.
     pub(super) answers: Vec<Hash>,
     /// With their time of receipt.
@@ -22,7 +22,7 @@ const STARTS: [&str; 3] = ["2025-10-03T14:30:00Z", "2025-10-03T19:50:00Z", "2025
 /// Duration in seconds: longer than event rows are shown beside REST's.
 const SECONDS: i64 = 1_500;
 
-pub(super) fn story(endpoint: Endpoint) -> impl Strategy<Value = Story> {
+pub(super) fn story(endpoint: BodyEndpoint) -> impl Strategy<Value = Story> {
     let start = prop::sample::select(&STARTS[..]).prop_map(samples::us);
     let answers = prop::collection::btree_map(30..SECONDS, vec(0_i64..1_000, 12), 0..4);
     let events = vec((0..SECONDS, 0_i64..4_000, vec(0_i64..1_000, 4)), 0..14);
@@ -43,17 +43,17 @@ pub(super) fn story(endpoint: Endpoint) -> impl Strategy<Value = Story> {
     })
 }
 
-fn answer(endpoint: Endpoint, start_us: i64, after: i64, draws: &[i64]) -> String {
+fn answer(endpoint: BodyEndpoint, start_us: i64, after: i64, draws: &[i64]) -> String {
     let at = |second: i64| times::micros(start_us + second * 1_000_000);
     let list = |rows: Vec<String>| format!("[{}]", rows.join(","));
     match endpoint {
-        Endpoint::FlowAlerts => {
+        BodyEndpoint::FlowAlerts => {
             let mut rows: Vec<(i64, String)> =
                 draws.chunks(3).map(|draw| alert_row(start_us, after * draw[0] / 1_000, draw)).collect();
             rows.sort_by_key(|row| std::cmp::Reverse(row.0));
             list(rows.into_iter().map(|row| row.1).collect())
         }
-        Endpoint::StockState => {
+        BodyEndpoint::StockState => {
             let tape_time = times::seconds(start_us + (after * draws[1] / 1_000) * 1_000_000);
             let [close, high, low] = [draws[2], draws[2].max(draws[3]), draws[2].min(draws[4])];
             let volume = after * draws[1] / 1_000 + draws[5] % 2;
@@ -68,7 +68,7 @@ fn answer(endpoint: Endpoint, start_us: i64, after: i64, draws: &[i64]) -> Strin
             )
         }
         // an answer may come from a cache and be one minute older than the previous one
-        Endpoint::SpotExposures => list(
+        BodyEndpoint::SpotExposures => list(
             (0..=(after - draws[1] % 60).max(0) / 60)
                 .filter(|minute| samples::us(&at(minute * 60)) <= start_us + after * 1_000_000)
                 .map(|minute| {
@@ -81,7 +81,7 @@ fn answer(endpoint: Endpoint, start_us: i64, after: i64, draws: &[i64]) -> Strin
                 .collect(),
         ),
         // its strikes may change
-        Endpoint::SpotExposuresStrike => {
+        BodyEndpoint::SpotExposuresStrike => {
             let mut rows: Vec<String> = Vec::new();
             for (strike, draw) in ["5", "9.5", "25.0000000000", "100"].iter().zip(draws.chunks(3)) {
                 if draw[0] < 700 {
@@ -111,9 +111,9 @@ fn alert_row(start_us: i64, second: i64, draw: &[i64]) -> (i64, String) {
 }
 
 /// An event and its time in Unix milliseconds.
-fn event(endpoint: Endpoint, start_ms: i64, after: i64, draws: &[i64]) -> (String, i64) {
+fn event(endpoint: BodyEndpoint, start_ms: i64, after: i64, draws: &[i64]) -> (String, i64) {
     match endpoint {
-        Endpoint::FlowAlerts => {
+        BodyEndpoint::FlowAlerts => {
             // all close together: identity of alerts depends on seconds
             let at = start_ms + after / 10 * 1_000 + draws[0];
             let chain = CHAINS[usize::try_from(draws[1] % 2).unwrap()];
@@ -124,12 +124,12 @@ fn event(endpoint: Endpoint, start_ms: i64, after: i64, draws: &[i64]) -> (Strin
             );
             (payload, at)
         }
-        Endpoint::StockState => {
+        BodyEndpoint::StockState => {
             let at = start_ms + after * 1_000 + draws[0];
             let (close, volume) = (draws[1], after + draws[2] % 2);
             (format!(r#"{{"close":"{close}.50","time":{at},"vol":{volume}}}"#), at)
         }
-        Endpoint::SpotExposures => {
+        BodyEndpoint::SpotExposures => {
             let at = start_ms + after / 20 * 20_000;
             let (price, gamma) = (draws[1], draws[2]);
             let payload = format!(
@@ -137,7 +137,7 @@ fn event(endpoint: Endpoint, start_ms: i64, after: i64, draws: &[i64]) -> (Strin
             );
             (payload, at)
         }
-        Endpoint::SpotExposuresStrike => {
+        BodyEndpoint::SpotExposuresStrike => {
             let at = start_ms + after * 1_000;
             let strike = ["5.0", "9.50", "25", "100", "101"][usize::try_from(draws[0] % 5).unwrap()];
             let payload = format!(

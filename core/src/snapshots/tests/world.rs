@@ -3,13 +3,13 @@
 use super::*;
 
 pub(super) struct World {
-    pub(super) body: Body,
+    pub(super) body: RestBody,
     pub(super) hash: Option<Hash>,
 }
 
 impl World {
-    pub(super) fn new(endpoint: Endpoint) -> World {
-        World { body: Body::new(endpoint, "SPY", true), hash: None }
+    pub(super) fn new(endpoint: BodyEndpoint) -> World {
+        World { body: RestBody::new(endpoint, "SPY", true), hash: None }
     }
 
     /// The fetcher writes.
@@ -35,7 +35,7 @@ impl World {
 
     /// The service restarts.
     pub(super) fn restart(&mut self) {
-        self.body = Body::new(self.body.endpoint, "SPY", true);
+        self.body = RestBody::new(self.body.endpoint, "SPY", true);
         self.look();
     }
 }

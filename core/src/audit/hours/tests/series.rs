@@ -21,7 +21,7 @@ struct Market {
     /// What the feed calls the volume of the session, by REST's.
     counts: fn(u64) -> u64,
     /// Answers without evidence, by the number of the question.
-    fails: fn(usize) -> Option<Answer>,
+    fails: fn(usize) -> Option<AuditAnswer>,
     /// By how much the feed's clock is ahead of REST's, in seconds.
     ahead: u64,
     /// Minutes of a gap in the ledger.
@@ -42,16 +42,16 @@ fn early_us() -> u64 {
     parse_iso(EARLY).unwrap()
 }
 
-fn price() -> Subject {
-    Subject::Price("SPY".to_owned())
+fn price() -> AuditSubject {
+    AuditSubject::Price("SPY".to_owned())
 }
 
-fn gex() -> Subject {
-    Subject::Gex("SPY".to_owned())
+fn gex() -> AuditSubject {
+    AuditSubject::Gex("SPY".to_owned())
 }
 
-fn strikes() -> Subject {
-    Subject::StrikesByExpiry("SPY".to_owned())
+fn strikes() -> AuditSubject {
+    AuditSubject::StrikesByExpiry("SPY".to_owned())
 }
 
 /// The volume of the session at the end of a minute.
@@ -59,10 +59,10 @@ fn total(market: Market, minute: u64) -> u64 {
     (0..=minute).map(market.volume).sum()
 }
 
-fn payload(subject: &Subject, market: Market, minute: u64) -> String {
+fn payload(subject: &AuditSubject, market: Market, minute: u64) -> String {
     let at_ms = early_us() / 1_000 + minute * 60_000 + 30_000 + market.ahead * 1_000;
     match subject {
-        Subject::Price(_) => {
+        AuditSubject::Price(_) => {
             let vol = (market.counts)(total(market, minute) - (market.volume)(minute) / 2);
             format!(r#"{{"close":"1","time":{at_ms},"vol":{vol}}}"#)
         }
@@ -71,8 +71,8 @@ fn payload(subject: &Subject, market: Market, minute: u64) -> String {
 }
 
 /// Lets so many minutes pass.
-fn run(subject: &Subject, market: Market, minutes: u64) -> Vec<Notice> {
-    let mut kept = Kept::new(vec![subject.clone()]);
+fn run(subject: &AuditSubject, market: Market, minutes: u64) -> Vec<Notice> {
+    let mut kept = KeptIdentities::new(vec![subject.clone()]);
     let mut audit = Hours::new(&kept, early_us());
     let mut blind = [Blind::default()];
     blind[0].note(early_us() - early_us() % HOUR_US, early_us());
@@ -87,7 +87,7 @@ fn run(subject: &Subject, market: Market, minutes: u64) -> Vec<Notice> {
             kept.note(0, payload(subject, market, minute).as_bytes(), now_us);
         }
         kept.forget(now_us);
-        let known = Known { kept: &kept, blind: &blind, now_us };
+        let known = ReceivedEvents { kept: &kept, blind: &blind, now_us };
         notices.extend(audit.open(known, &mut || 0.5));
         while let Some(question) = audit.next(now_us) {
             questions += 1;
@@ -100,14 +100,19 @@ fn run(subject: &Subject, market: Market, minutes: u64) -> Vec<Notice> {
     notices
 }
 
-fn answer(subject: &Subject, market: Market, question: &Question, (now, asked): (u64, usize)) -> Answer {
+fn answer(
+    subject: &AuditSubject,
+    market: Market,
+    question: &AuditQuestion,
+    (now, asked): (u64, usize),
+) -> AuditAnswer {
     let at_us = |minute: u64| early_us() + minute * MINUTE_US;
     let mut known = (0..=now).filter(|minute| {
         (market.knows)(*minute, asked) && subject.is_expected(at_us(*minute), at_us(*minute) + MINUTE_US)
     });
     if question.asked == Asked::Newest {
-        let newest = known.next_back().map(|minute| Answer::Newest(at_us(minute) + MINUTE_US / 2));
-        return newest.unwrap_or(Answer::Nothing(NoEvidence::Empty));
+        let newest = known.next_back().map(|minute| AuditAnswer::Newest(at_us(minute) + MINUTE_US / 2));
+        return newest.unwrap_or(AuditAnswer::Nothing(NoEvidence::Empty));
     }
     let point = |minute: u64| Point {
         at_us: at_us(minute),
@@ -115,7 +120,7 @@ fn answer(subject: &Subject, market: Market, question: &Question, (now, asked): 
         total: Some(total(market, minute)),
         values: None,
     };
-    Answer::Minutes(known.map(|minute| (at_us(minute), point(minute))).collect())
+    AuditAnswer::Minutes(known.map(|minute| (at_us(minute), point(minute))).collect())
 }
 
 /// Minutes since [`EARLY`] of the proven losses.
@@ -209,7 +214,7 @@ fn prices_of_an_older_volume_are_found() {
 
 #[test]
 fn a_feed_that_stays_behind_the_newest_state_is_found_and_one_that_catches_up_is_not() {
-    for subject in [strikes(), Subject::Strikes("SPY".to_owned()), price()] {
+    for subject in [strikes(), AuditSubject::Strikes("SPY".to_owned()), price()] {
         let notices = run(&subject, Market { delivers: |n| n < LATE, ..PERFECT }, LATE + 80);
         assert!(!losses(&notices).is_empty(), "{subject:?} {notices:?}");
         // the state is asked for at 15:15, and again at 15:25
@@ -230,11 +235,11 @@ fn a_state_that_does_not_go_on_is_no_evidence() {
 
 #[test]
 fn answers_without_evidence_prove_nothing() {
-    type Fails = fn(usize) -> Option<Answer>;
+    type Fails = fn(usize) -> Option<AuditAnswer>;
     let failures: [Fails; 3] = [
-        |_| Some(Answer::Nothing(NoEvidence::Outside)),
-        |_| Some(Answer::Rows(Rows::new())),
-        |_| Some(Answer::Later),
+        |_| Some(AuditAnswer::Nothing(NoEvidence::Outside)),
+        |_| Some(AuditAnswer::Rows(Rows::new())),
+        |_| Some(AuditAnswer::Later),
     ];
     for (fails, subject) in failures.into_iter().zip([price(), gex(), strikes()]) {
         let notices = run(&subject, Market { fails, delivers: |n| n.is_multiple_of(2), ..PERFECT }, DAY);
