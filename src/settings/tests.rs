@@ -188,6 +188,7 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("CHANNELS", "flow_alerts"),
         ("HTTPS_PROXY", "http://h:1/path"),
         ("REDIS_URL", "http://redis.example"),
+        ("REDIS_ADDRESS_MAP", "a:1"),
         ("TLS_CA_FILE", "/nonexistent.pem"),
         ("STORE_TO_REDIS", "2"),
         ("ENABLE_HISTORY_STREAMS", "nein"),
