@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use deadpool_redis::redis;
 use slog::{Discard, Logger, o};
 use tempfile::TempDir;
+use tokio::runtime::Builder;
+use tokio::task::spawn_blocking;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason};
@@ -408,21 +410,25 @@ async fn a_state_on_disk_that_cannot_be_read_is_told_where_redis_has_none() {
     assert_eq!(ledger::look(places("uw"), unix_micros()).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn a_disk_that_hangs_holds_up_neither_redis_nor_the_end() {
-    let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
-    let address = redis.address();
-    // whoever opens a pipe for writing waits until somebody reads
-    let pipe = folder.path().join("state.json.new");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
-    process.recorder.tracker.note(gap(1));
-    process.later_turn().await;
-    assert_eq!(stream(&address, "uw").await, [gap(1)]);
-    process.recorder.tracker.note(gap(2));
-    process.close(stretched(Duration::from_millis(250))).await;
-    assert_eq!(stream(&address, "uw").await, [gap(1), gap(2)]);
-    drop(std::fs::File::open(&pipe).unwrap());
+#[test]
+fn a_disk_that_hangs_holds_up_neither_redis_nor_the_end() {
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+        let address = redis.address();
+        let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
+        // the only thread for work on the disk
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let hanging = spawn_blocking(move || ended.recv());
+        process.recorder.tracker.note(gap(1));
+        process.later_turn().await;
+        assert_eq!(stream(&address, "uw").await, [gap(1)]);
+        process.recorder.tracker.note(gap(2));
+        process.close(stretched(Duration::from_millis(250))).await;
+        assert_eq!(stream(&address, "uw").await, [gap(1), gap(2)]);
+        drop(end);
+        hanging.await.unwrap().unwrap_err();
+    });
 }
 
 fn gap(n: u64) -> Gap {

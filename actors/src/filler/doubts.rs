@@ -1,6 +1,5 @@
 //! What other clients have written under the filler's keys: it is left alone, counted and said, and the other jobs go on.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use slog::warn;
@@ -12,7 +11,6 @@ use super::records::MAX_JOBS;
 use super::state::{After, Work};
 use crate::future_times;
 use crate::ledger::gap::Gap;
-use crate::log_throttle::LogThrottle;
 use crate::observation::Distrust;
 use crate::wall_clock::unix_micros;
 use crate::writer::store::fault::StoreFault;
@@ -21,25 +19,6 @@ use crate::writer::store::fault::StoreFault;
 pub(super) const MAX_EDGES_OF_ALL: usize = 16 * 1024 * 1024;
 /// Time after which a key is tried again that was refused for what it is or holds.
 const LEFT_ALONE: Duration = Duration::from_secs(60);
-
-/// What has been met, and what was said of it.
-#[derive(Debug, Default)]
-pub(super) struct Doubts {
-    /// Fields that are no jobs, as many as are read at most.
-    unreadable: HashSet<String>,
-    /// The hash of jobs is not read before.
-    left_until: Option<Instant>,
-    said: LogThrottle,
-    said_future: LogThrottle,
-    said_put_off: LogThrottle,
-}
-
-impl Doubts {
-    /// Whether a field was read and is no job.
-    pub(super) fn is_unreadable(&self, name: &str) -> bool {
-        self.unreadable.contains(name)
-    }
-}
 
 impl Work {
     /// Returns the names of all jobs in Redis; `None` while the hash has more than jobs can have.

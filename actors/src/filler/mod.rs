@@ -35,10 +35,9 @@ use uw_websocket_core::backfill::plan::Joined;
 use uw_websocket_core::settings::KeySettings;
 
 use self::archiving::Archiving;
-use self::doubts::Doubts;
 use self::fetch::Fetch;
 use self::records::FillRecords;
-use self::state::Work;
+use self::state::{Doubts, Work};
 pub use self::work::is_missed;
 use crate::archive::fetched::FetchedRows;
 use crate::lease::gate::LeaseGate;

@@ -1,6 +1,6 @@
 //! The state of the filler in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use slog::Logger;
@@ -12,11 +12,11 @@ use uw_websocket_core::event::EntryId;
 use uw_websocket_core::settings::KeySettings;
 
 use super::archiving::Archiving;
-use super::doubts::Doubts;
 use super::fetch::Fetch;
 use super::records::FillRecords;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::publisher::GapPublisher;
+use crate::log_throttle::LogThrottle;
 use crate::observation::Observations;
 use crate::queue::progress::StorageProgress;
 
@@ -32,7 +32,6 @@ pub(super) struct Work {
     /// The time up to which everything received is stored.
     pub stored_us: u64,
     pub jobs: BTreeMap<String, FillJob>,
-    /// What is met in Redis that is not ours.
     pub doubts: Doubts,
     /// The job that is walked, and its walk.
     pub active: Option<Active>,
@@ -50,6 +49,18 @@ pub(super) struct Work {
     pub archiving: Archiving,
     pub observations: Arc<Observations>,
     pub log: Logger,
+}
+
+/// What has been met in Redis that is not ours, and what was said of it.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    /// Fields that are no jobs, as many as are read at most.
+    pub unreadable: HashSet<String>,
+    /// The hash of jobs is not read before.
+    pub left_until: Option<std::time::Instant>,
+    pub said: LogThrottle,
+    pub said_future: LogThrottle,
+    pub said_put_off: LogThrottle,
 }
 
 /// The job that is walked.

@@ -128,7 +128,7 @@ impl Work {
     async fn adopt(&mut self) -> Result<(), StoreFault> {
         let Some(names) = self.names().await? else { return Ok(()) };
         let room = MAX_JOBS.saturating_sub(self.jobs.len());
-        let is_new = |name: &String| !self.jobs.contains_key(name) && !self.doubts.is_unreadable(name);
+        let is_new = |name: &String| !self.jobs.contains_key(name) && !self.doubts.unreadable.contains(name);
         let news: Vec<String> = names.into_iter().filter(is_new).take(room).collect();
         for names in news.chunks(ADOPTED_AT_ONCE) {
             for (name, job) in names.iter().zip(self.records.jobs(names).await?) {
