@@ -77,7 +77,10 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
 
 /// Opens a file for writing from its beginning, empty.
 pub fn create_file(path: &Path) -> io::Result<File> {
-    options().write(true).create(true).truncate(true).open(path)
+    let file = options().write(true).create(true).truncate(true).open(path)?;
+    // only opening is not to wait: a slow disk is no failing one
+    rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
+    Ok(file)
 }
 
 /// Writes a file that has this content and no other.
