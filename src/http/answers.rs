@@ -78,12 +78,12 @@ impl Pieces {
 
 /// Splits every response into pieces of [`PIECE`] bytes.
 pub(super) async fn in_pieces(
+    answers: Data<Answers>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let answers = request.app_data::<Data<Answers>>().map(|answers| Arc::clone(&answers.observations));
     let answer = next.call(request).await?;
-    let Some(observations) = answers else { return Ok(answer.map_into_boxed_body()) };
+    let observations = Arc::clone(&answers.observations);
     Ok(answer.map_body(|_, body| Pieces::of(body.boxed(), observations).boxed()))
 }
 

@@ -10,11 +10,11 @@ use crate::settings::Retention;
 use crate::time::millis;
 
 /// Days searched for each session: on average one and a half.
-const DAYS_PER_SESSION: usize = 3;
+const DAYS_PER_SESSION: i32 = 3;
 /// Days searched in any case: longer than any closure.
-const LEAST_DAYS: usize = 14;
+const LEAST_DAYS: i32 = 14;
 /// Days searched at most, whatever is asked for: a century.
-const MOST_DAYS: usize = 36_525;
+const MOST_DAYS: i32 = 36_525;
 
 /// Returns the time since which everything is kept, in Unix milliseconds; `None` if nothing may be removed.
 #[must_use]
@@ -34,10 +34,11 @@ pub fn retention_cutoff(retention: Retention, now_ms: u64) -> Option<u64> {
 #[must_use]
 pub fn first_kept_date(sessions: usize, now_ms: u64) -> Option<i32> {
     let today = session_date(now_ms);
-    let days = sessions.saturating_mul(DAYS_PER_SESSION).saturating_add(LEAST_DAYS).min(MOST_DAYS);
-    let dates = (0..days).map(|back| today.saturating_sub(i32::try_from(back).unwrap_or(i32::MAX)));
-    let opened = dates.filter(|date| session_hours(*date).is_some_and(|hours| hours.start <= now_ms));
-    opened.take(sessions.saturating_add(1)).nth(sessions)
+    let wanted = i32::try_from(sessions).unwrap_or(i32::MAX);
+    let days = wanted.saturating_mul(DAYS_PER_SESSION).saturating_add(LEAST_DAYS).min(MOST_DAYS);
+    let dates = (0..days).map(|back| today.saturating_sub(back));
+    let mut opened = dates.filter(|date| session_hours(*date).is_some_and(|hours| hours.start <= now_ms));
+    opened.nth(sessions)
 }
 
 #[cfg(test)]
