@@ -32,6 +32,7 @@ pub mod private;
 pub mod quarantine;
 pub mod request_budget;
 pub mod rest_endpoint;
+pub mod rest_query;
 pub mod routing;
 mod sealed;
 pub mod settings;

@@ -1,8 +1,8 @@
 //! The REST endpoints of the channels that are joined.
 
-use uw_websocket_core::backfill::query::RestQuery;
 use uw_websocket_core::channel::fill::FillSource;
 use uw_websocket_core::event::{Channel, Symbol, Topic};
+use uw_websocket_core::rest_query::RestQuery;
 use uw_websocket_core::settings::Targets;
 
 /// A channel and the endpoint that has its missed events, if there is one.
@@ -54,11 +54,6 @@ impl ChannelSource<'_> {
     }
 }
 
-/// Borrows the parameters of a request, as the client takes them.
-pub(super) fn pairs(query: &RestQuery) -> Vec<(&str, &str)> {
-    query.pairs.iter().map(|(name, value)| (*name, value.as_str())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +80,6 @@ mod tests {
         assert_eq!(asked(&targets), [Some(news.clone()), Some(price.clone()), lit, None]);
         assert_eq!(asked(&Targets::WholeMarket), [Some(news), Some(price), None, None]);
         let query = of_channels(topics.iter(), &targets)[0].newest(7).unwrap();
-        assert_eq!(pairs(&query), [("limit", "7")]);
+        assert_eq!(query.pairs(), [("limit", "7")]);
     }
 }

@@ -11,12 +11,13 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
 use uw_websocket_core::audit::blind::Blind;
-use uw_websocket_core::audit::evidence::{self, AuditQuery, NoEvidence, Pages};
+use uw_websocket_core::audit::evidence::{self, NoEvidence, Pages};
 use uw_websocket_core::audit::hours::Hours;
 use uw_websocket_core::audit::question::{Asked, AuditAnswer, AuditQuestion, Notice, ReceivedEvents, Unseen};
 use uw_websocket_core::audit::{AuditSubject, HOUR_US, series};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::request_budget::{Purpose, TokenUsage};
+use uw_websocket_core::rest_query::RestQuery;
 use uw_websocket_core::time::iso_utc;
 
 use crate::ledger::gap::{Gap, GapReason};
@@ -197,7 +198,7 @@ impl Course {
     /// Asks for one answer and reads it.
     async fn read(
         &self,
-        query: Option<AuditQuery>,
+        query: Option<RestQuery>,
         read: impl Fn(&[u8]) -> Result<AuditAnswer, NoEvidence>,
     ) -> Result<AuditAnswer, AuditAnswer> {
         let Some(query) = query else { return Err(AuditAnswer::Nothing(NoEvidence::NoRows)) };
@@ -213,10 +214,8 @@ impl Course {
         }
     }
 
-    async fn get(&self, query: &AuditQuery) -> Result<bytes::Bytes, AuditAnswer> {
-        let parameters: Vec<(&str, &str)> =
-            query.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = self.client.get(Purpose::Audit, &query.path, &parameters).await;
+    async fn get(&self, query: &RestQuery) -> Result<bytes::Bytes, AuditAnswer> {
+        let answer = self.client.get(Purpose::Audit, &query.path, &query.pairs()).await;
         let answer = answer.map_err(|error| self.without_answer(query, &error))?;
         if answer.usage == TokenUsage::default() {
             return Err(AuditAnswer::Nothing(NoEvidence::NoUsage));
@@ -224,7 +223,7 @@ impl Course {
         Ok(answer.body)
     }
 
-    fn without_answer(&self, query: &AuditQuery, error: &RestError) -> AuditAnswer {
+    fn without_answer(&self, query: &RestQuery, error: &RestError) -> AuditAnswer {
         debug!(self.parts.log, "audit without an answer"; "path" => &query.path, "error" => %error);
         match error.fault() {
             RestFault::NotNow | RestFault::Limited | RestFault::Retryable | RestFault::Unauthorised => {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use slog::Logger;
 use thiserror::Error;
-use uw_websocket_core::backfill::query::RestQuery;
 use uw_websocket_core::request_budget::Purpose;
+use uw_websocket_core::rest_query::RestQuery;
 
 use crate::observation::RestObservation;
 use crate::rest::{RestClient, RestError, RestFault};
@@ -58,9 +58,7 @@ pub fn open(
     Ok(Rc::new(move |query: RestQuery| {
         let client = Rc::clone(&client);
         Box::pin(async move {
-            let pairs: Vec<(&str, &str)> =
-                query.pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let answer = client.get(Purpose::Fill, &query.path, &pairs).await;
+            let answer = client.get(Purpose::Fill, &query.path, &query.pairs()).await;
             answer.map(|answer| answer.body).map_err(|error| fault(&error))
         })
     }))

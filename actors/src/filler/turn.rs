@@ -6,10 +6,10 @@ use uw_websocket_core::backfill::answer::Unfit;
 use uw_websocket_core::backfill::deadline::is_over;
 use uw_websocket_core::backfill::job::{BatchWriting, Ended, FillJob, Flaw};
 use uw_websocket_core::backfill::outcome::{FillReason, FillStatus};
-use uw_websocket_core::backfill::query::RestQuery;
 use uw_websocket_core::backfill::walk::{FillBatch, FillStep, Walk};
 use uw_websocket_core::channel::fill::FillSource;
 use uw_websocket_core::event::{Channel, EntryId};
+use uw_websocket_core::rest_query::RestQuery;
 use uw_websocket_core::time::iso_utc;
 
 use super::edges;

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::screen::Sums;
 use super::{AuditSubject, MINUTE_US};
+use crate::rest_query::RestQuery;
 use crate::time::parse_iso;
 
 /// Pages of one interval. The longest is a minute of trades: 20 000 of them.
@@ -40,15 +41,6 @@ pub enum NoEvidence {
     /// Without the headers of a success.
     #[error("the answer has no usage headers")]
     NoUsage,
-}
-
-/// A request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditQuery {
-    /// The path.
-    pub path: String,
-    /// Names and values.
-    pub parameters: Vec<(&'static str, String)>,
 }
 
 /// Rows by identity with their times in Unix microseconds. Cancelled ones are left out.
@@ -105,7 +97,7 @@ impl Pages {
 
     /// Returns the request for the next page.
     #[must_use]
-    pub fn query(&self) -> AuditQuery {
+    pub fn query(&self) -> RestQuery {
         let limit = ("limit", self.limit().to_string());
         let window = || {
             let newer = ("newer_than", (self.from_us / 1_000).to_string());
@@ -120,7 +112,7 @@ impl Pages {
         if !tickers.is_empty() {
             parameters.push(("ticker_symbol", tickers));
         }
-        AuditQuery { path: path.to_owned(), parameters }
+        RestQuery { path: path.to_owned(), pairs: parameters }
     }
 
     /// Takes the body of a page. Returns the rows after the last one.
@@ -174,8 +166,8 @@ impl Pages {
 
 /// Returns the request for the sums of a ticker, by minute.
 #[must_use]
-pub fn sums_query(ticker: &str) -> AuditQuery {
-    AuditQuery { path: format!("/api/stock/{ticker}/net-prem-ticks"), parameters: Vec::new() }
+pub fn sums_query(ticker: &str) -> RestQuery {
+    RestQuery { path: format!("/api/stock/{ticker}/net-prem-ticks"), pairs: Vec::new() }
 }
 
 /// Reads the sums of a ticker.
@@ -217,7 +209,7 @@ mod tests {
         let query = pages.query();
         assert_eq!(query.path, "/api/option-trades");
         let older = ("older_than", (NOON_US / 1_000 + 3_001).to_string());
-        assert!(query.parameters.contains(&older), "{query:?}");
+        assert!(query.pairs.contains(&older), "{query:?}");
         let last = [row("a499", 3, ""), row("b", 1, ""), row("c", 1, r#","canceled":true"#)];
         assert_eq!(pages.take(&body(&last)).unwrap().unwrap().len(), 501);
     }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::evidence::{self, AuditQuery, NoEvidence};
+use super::evidence::{self, NoEvidence};
 use super::{AuditSubject, HOUR_US, MINUTE_US, kept};
 use crate::backfill::key::{self, Object};
 use crate::calendar::{iso_date, session_date};
+use crate::rest_query::RestQuery;
 
 /// Time around the hour asked for within which a day's rows lie: a day in New York time, of which the answer may carry the
 /// evening before.
@@ -45,7 +46,7 @@ struct Quote {
 
 /// Returns the request for the rows of the day that holds an hour; `None` if the channel has none.
 #[must_use]
-pub fn day_query(subject: &AuditSubject, hour_us: u64) -> Option<AuditQuery> {
+pub fn day_query(subject: &AuditSubject, hour_us: u64) -> Option<RestQuery> {
     let date = ("date", iso_date(session_date(hour_us / 1_000)));
     let (path, parameters) = match subject {
         AuditSubject::Price(ticker) => {
@@ -54,7 +55,7 @@ pub fn day_query(subject: &AuditSubject, hour_us: u64) -> Option<AuditQuery> {
         AuditSubject::Gex(ticker) => (format!("/api/stock/{ticker}/spot-exposures"), vec![date]),
         _ => return None,
     };
-    Some(AuditQuery { path, parameters })
+    Some(RestQuery { path, pairs: parameters })
 }
 
 /// Reads the rows of the day that holds an hour.
@@ -81,7 +82,7 @@ pub fn day(subject: &AuditSubject, hour_us: u64, body: &[u8]) -> Result<Points, 
 
 /// Returns the request for the newest state; `None` if the channel has none.
 #[must_use]
-pub fn newest_query(subject: &AuditSubject) -> Option<AuditQuery> {
+pub fn newest_query(subject: &AuditSubject) -> Option<RestQuery> {
     let (path, parameters) = match subject {
         AuditSubject::Price(ticker) => (format!("/api/stock/{ticker}/quote"), Vec::new()),
         AuditSubject::Strikes(ticker) | AuditSubject::StrikesByExpiry(ticker) => (
@@ -90,7 +91,7 @@ pub fn newest_query(subject: &AuditSubject) -> Option<AuditQuery> {
         ),
         _ => return None,
     };
-    Some(AuditQuery { path, parameters })
+    Some(RestQuery { path, pairs: parameters })
 }
 
 /// Reads the time of the newest state, in Unix microseconds.
@@ -140,10 +141,10 @@ mod tests {
     fn a_day_is_asked_for_by_its_date_in_new_york() {
         let query = day_query(&price(), HOUR).unwrap();
         assert_eq!(query.path, "/api/stock/SPY/ohlc/1m");
-        assert_eq!(query.parameters[0], ("date", "2026-10-05".to_owned()));
+        assert_eq!(query.pairs[0], ("date", "2026-10-05".to_owned()));
         // the evening of the day before
         let night = day_query(&gex(), HOUR - 14 * HOUR_US).unwrap();
-        assert_eq!(night.parameters, [("date", "2026-10-04".to_owned())]);
+        assert_eq!(night.pairs, [("date", "2026-10-04".to_owned())]);
         assert_eq!((day_query(&AuditSubject::News, HOUR), newest_query(&gex())), (None, None));
     }
 

@@ -7,9 +7,9 @@ use hashbrown::HashSet;
 use super::answer::{self, FetchedRow, Unfit};
 use super::instant::Instant;
 use super::outcome::FillReason;
-use super::query::RestQuery;
 use crate::calendar::{iso_date, session_date};
 use crate::channel::fill::{Ask, FillSource, RowIdentity};
+use crate::rest_query::RestQuery;
 
 /// Maximum number of answers of a chunk: at 500 rows of 1.3 KB each some 10 MiB.
 pub const MAX_PAGES: u32 = 16;

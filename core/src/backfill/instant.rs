@@ -1,8 +1,8 @@
 //! One instant with more rows than an answer can hold: its rows are divided by the values of parameters.
 
 use super::answer::FetchedRow;
-use super::query::RestQuery;
 use crate::channel::fill::{FillSource, Split};
+use crate::rest_query::RestQuery;
 
 /// A part of the rows of an instant: a value for each of some parameters.
 type Part = Vec<(&'static str, &'static str)>;

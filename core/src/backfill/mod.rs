@@ -23,7 +23,6 @@ pub mod key;
 pub mod known;
 pub mod outcome;
 pub mod plan;
-pub mod query;
 pub mod trust;
 pub mod walk;
 

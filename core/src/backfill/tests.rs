@@ -12,11 +12,11 @@ use super::job::{BatchWriting, FillJob};
 use super::key;
 use super::known::KnownRows;
 use super::outcome::{FillReason, FillStatus};
-use super::query::RestQuery;
 use super::walk::{FillBatch, FillStep, Walk};
 use crate::channel::fill::{FillSource, KeyField, KeyKind, RowIdentity};
 use crate::channel::table::OPTION_TRADES;
 use crate::event::EntryId;
+use crate::rest_query::RestQuery;
 use crate::time::iso_utc;
 
 const BEGIN_US: u64 = 1_791_212_400_000_000;

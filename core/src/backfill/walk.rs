@@ -9,9 +9,9 @@ use super::chunk::{Chunk, MAX_PAGES, Progress};
 use super::job::{FillJob, Flaw};
 use super::known::KnownRows;
 use super::outcome::{FillReason, FillStatus};
-use super::query::RestQuery;
 use crate::calendar::{midnight, session_date};
 use crate::channel::fill::{Ask, Fidelity, FillSource, RowIdentity};
+use crate::rest_query::RestQuery;
 
 /// Rows of a batch: Redis serves no other client while it writes them, a millisecond.
 pub const BATCH_ROWS: usize = 250;

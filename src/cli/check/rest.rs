@@ -15,7 +15,7 @@ use uw_websocket_core::plan::ConnectionPlan;
 use uw_websocket_core::request_budget::{Purpose, TokenUsage};
 
 use super::report::{Finding, Report};
-use crate::cli::endpoints::{ChannelSource, of_channels, pairs};
+use crate::cli::endpoints::{ChannelSource, of_channels};
 use crate::exit::Exit;
 
 /// Maximum time of all requests together; a healthy API takes a second for each.
@@ -66,7 +66,7 @@ async fn ask(
     let mut usage = None;
     for channel in channels {
         let Some((query, source)) = channel.newest(1).zip(channel.source) else { continue };
-        let asked = client.get(Purpose::Person, &query.path, &pairs(&query)).await;
+        let asked = client.get(Purpose::Person, &query.path, &query.pairs()).await;
         report.add(&finding(channel.channel.name(), source, asked.as_ref().err()));
         match asked {
             Ok(answer) => usage = Some(answer.usage),

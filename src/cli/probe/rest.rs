@@ -17,7 +17,7 @@ use uw_websocket_core::time::iso_utc;
 use super::feed::{FeedSeen, SeenEvent};
 use super::folder::Folder;
 use super::rows::{self, Row};
-use crate::cli::endpoints::{ChannelSource, pairs};
+use crate::cli::endpoints::ChannelSource;
 use crate::exit::Exit;
 
 /// Socket events that are compared with one page: with those that only REST has, they must fit into it.
@@ -52,7 +52,7 @@ pub(super) async fn ask(
     let mut asker = Asker { client, folder, encodings, without_usage: 0, exit };
     for channel in channels {
         let Some((query, source)) = channel.newest(usize::MAX).zip(channel.source) else { continue };
-        let Some(body) = asker.get(source.name(), &query.path, &pairs(&query)).await else {
+        let Some(body) = asker.get(source.name(), &query.path, &query.pairs()).await else {
             if asker.exit == Exit::Clean {
                 continue;
             }
@@ -169,7 +169,7 @@ impl Asker<'_> {
             ("its milliseconds", older, [(newer, &*before), (older, &*ms)]),
             ("a millisecond later", older, [(newer, &*before), (older, &*next_ms)]),
         ] {
-            let mut asked = pairs(&query);
+            let mut asked = query.pairs();
             asked.extend(bounds);
             let Some(body) = self.get(name, &query.path, &asked).await else { continue };
             let answer = rows::page(&body, source.time);
@@ -182,7 +182,7 @@ impl Asker<'_> {
             };
             self.folder.say(&format!("{name} {edge}"), &format!("{subject}: {found}"));
         }
-        self.above_limit(source, &query.path, &pairs(&query)).await;
+        self.above_limit(source, &query.path, &query.pairs()).await;
     }
 
     async fn above_limit(&mut self, source: &FillSource, path: &str, query: &[(&str, &str)]) {
@@ -216,7 +216,7 @@ impl Asker<'_> {
         let margin_ms = if is_same_time { 0 } else { source.margin_ms };
         let (from_ms, to_ms) = (first.at_us / 1_000 + 1, last.at_us / 1_000);
         let (from, to) = (from_ms.saturating_sub(margin_ms).to_string(), (to_ms + margin_ms).to_string());
-        let mut asked = pairs(&query);
+        let mut asked = query.pairs();
         asked.extend([(newer, &*from), (older, &*to)]);
         let Some(body) = self.get(source.name(), &query.path, &asked).await else { return };
         let Some((rows, _)) = rows::page(&body, source.time) else { return };
