@@ -30,26 +30,21 @@ pub struct Days {
 impl Days {
     /// Lists the files. Folders and files of other names are ignored, and so is what vanishes meanwhile.
     pub fn read(folder: &Path) -> io::Result<Days> {
+        let found = files(folder)?;
+        // Written files are in the checkpoint before they grow. So it is read between the sizes of the files that it does
+        // not list, and of those that it lists: none of them is taken for longer than its last commit.
         let known = match ArchiveCheckpoint::load(folder) {
             Loaded::Whole(checkpoint) => checkpoint.files,
             Loaded::Missing | Loaded::Bad(_) => BTreeMap::new(),
         };
-        let mut files = Vec::new();
-        for day in names(folder)? {
-            let day = Path::new(&day);
-            let of_feed = below(folder, day)?;
-            for channel in of_feed.into_iter().chain(below(folder, &day.join(FETCHED))?) {
-                for file in below(folder, &channel)? {
-                    let Some(path) = FilePath::parse(&file) else { continue };
-                    let Ok(metadata) = fs::symlink_metadata(folder.join(&file)) else { continue };
-                    if metadata.is_file() {
-                        let bytes =
-                            known.get(&path).map_or(metadata.len(), |known| metadata.len().min(*known));
-                        files.push(ArchiveFile { path, bytes });
-                    }
-                }
+        let committed = |mut file: ArchiveFile| match known.get(&file.path) {
+            None => Some(file),
+            Some(length) => {
+                file.bytes = size(&folder.join(file.path.to_string()))?.min(*length);
+                Some(file)
             }
-        }
+        };
+        let mut files: Vec<ArchiveFile> = found.into_iter().filter_map(committed).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Days { folder: folder.to_owned(), files })
     }
@@ -107,6 +102,29 @@ pub struct Surplus {
     pub bytes: u64,
     /// Whether its time is over; otherwise its room is needed.
     pub is_old: bool,
+}
+
+/// Lists the files with their present sizes.
+fn files(folder: &Path) -> io::Result<Vec<ArchiveFile>> {
+    let mut files = Vec::new();
+    for day in names(folder)? {
+        let day = Path::new(&day);
+        let of_feed = below(folder, day)?;
+        for channel in of_feed.into_iter().chain(below(folder, &day.join(FETCHED))?) {
+            let paths = below(folder, &channel)?;
+            files.extend(paths.iter().filter_map(|file| {
+                let path = FilePath::parse(file)?;
+                Some(ArchiveFile { path, bytes: size(&folder.join(file))? })
+            }));
+        }
+    }
+    Ok(files)
+}
+
+/// Returns the size of a file; `None` if there is none.
+fn size(file: &Path) -> Option<u64> {
+    let metadata = fs::symlink_metadata(file).ok()?;
+    metadata.is_file().then(|| metadata.len())
 }
 
 fn absent(error: io::Error) -> io::Result<Vec<std::ffi::OsString>> {

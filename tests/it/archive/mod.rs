@@ -79,7 +79,7 @@ fn stored(redis: &RedisServer) -> Entries {
 pub(crate) fn archived(folder: &Path) -> Entries {
     let (days, mut topics) = (Days::read(folder).unwrap(), BTreeMap::<String, Vec<_>>::new());
     for file in &days.files {
-        let mut reading = Reading::open(&days.place(file), None).unwrap();
+        let mut reading = Reading::open(&days.place(file), Some(file.bytes)).unwrap();
         while let Some(text) = reading.next_lines().unwrap() {
             for line in lines(text) {
                 let line = ArchiveLine::parse(line).unwrap();

@@ -60,7 +60,7 @@ fn trades(archive: &Path) -> BTreeMap<String, Vec<String>> {
     let mut files = BTreeMap::<String, Vec<String>>::new();
     for file in days.files.iter().filter(|file| &*file.path.channel == "option_trades") {
         let ids = files.entry(file.path.to_string()).or_default();
-        let mut reading = Reading::open(&days.place(file), None).unwrap();
+        let mut reading = Reading::open(&days.place(file), Some(file.bytes)).unwrap();
         while let Some(text) = reading.next_lines().unwrap() {
             for line in lines(text) {
                 let line = ArchiveLine::parse(line).unwrap();

@@ -119,7 +119,7 @@ fn print_figures(redis: &RedisServer, archive: &std::path::Path) {
     for file in &days.files {
         let (events, line_bytes, file_bytes) = channels.entry(file.path.channel.to_string()).or_default();
         *file_bytes += file.bytes;
-        let mut reading = Reading::open(&days.place(file), None).unwrap();
+        let mut reading = Reading::open(&days.place(file), Some(file.bytes)).unwrap();
         while let Some(text) = reading.next_lines().unwrap() {
             *events += lines(text).filter(|line| ArchiveLine::parse(line).is_some()).count() as u64;
             *line_bytes += text.len() as u64;
