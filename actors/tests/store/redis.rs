@@ -196,6 +196,10 @@ impl Client {
         Client(Store::new(address))
     }
 
+    pub(crate) async fn connect(&mut self) -> Result<(), StoreFault> {
+        self.0.connection().await.map(drop)
+    }
+
     pub(crate) async fn transact(&mut self, commands: &Commands) -> Result<Vec<Refused>, StoreFault> {
         self.0.connection().await?.transact(commands).await
     }

@@ -185,9 +185,13 @@ mod tests {
 
     /// Which entries of a unit of two were not written if a node answers so, and whether each is to blame.
     fn missed(replies: &str) -> Vec<(usize, bool)> {
-        let unit = Unit { bytes: 0..0, replies: 4, slot: None };
-        let raw = format!("+OK\r\n{replies}").into_bytes();
-        let missed = missed_in(Ok(raw), Bound { bytes: 4096, items: 16 }, &unit, &[5, 8]).unwrap();
+        missed_of(&[5, 8], &format!("+OK\r\n{replies}"))
+    }
+
+    fn missed_of(entries: &[usize], replies: &str) -> Vec<(usize, bool)> {
+        let unit = Unit { bytes: 0..0, replies: if entries.len() == 1 { 1 } else { 4 }, slot: None };
+        let bound = Bound { bytes: 4096, items: 16 };
+        let missed = missed_in(Ok(replies.into()), bound, &unit, entries).unwrap();
         missed.iter().map(|missed| (missed.command, missed.is_about_the_entry())).collect()
     }
 
@@ -208,5 +212,10 @@ mod tests {
         let queued = "+QUEUED\r\n+QUEUED\r\n*2\r\n";
         assert_eq!(missed(&format!("{queued}$3\r\n1-1\r\n-WRONGTYPE a key\r\n")), [(8, true)]);
         assert_eq!(missed(&format!("{queued}-NOPERM ACLs rules changed\r\n$3\r\n1-1\r\n")), [(5, false)]);
+        // a single entry is no transaction
+        assert_eq!(missed_of(&[5], "-WRONGTYPE a key\r\n"), [(5, true)]);
+        for words in ["NOPERM no permissions", "ERR max number of clients reached"] {
+            assert_eq!(missed_of(&[5], &format!("-{words}\r\n")), [(5, false)], "{words}");
+        }
     }
 }
