@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use uw_websocket::event_lines::{EventLine, NumberedLines};
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::spool::{Limits, Records, ShardFolder, Spool, SpoolLock};
 
@@ -189,6 +190,22 @@ fn export_gives_the_events_as_they_came() {
     let (_, stdout, _) = queue.run(&["export", "--channel", "price", "--all"]);
     assert_eq!(stdout.lines().count(), 3);
     assert!(stdout.lines().next().unwrap().ends_with("\"payload\":{\"a\": 1}}"), "byte for byte: {stdout}");
+}
+
+#[test]
+fn a_payload_with_line_breaks_is_exported_on_one_line_that_is_read_back_unchanged() {
+    let mut queue = Queue::new();
+    let payloads = ["{\n\"a\":4}", "{\r\"a\":5}", "{\r\n\"a\" : [\n]}"];
+    queue.append("price:SPY", &payloads);
+    let (code, stdout, _) = queue.run(&["export", "--channel", "price:SPY"]);
+    assert_eq!((code, stdout.lines().count()), (0, payloads.len()), "{stdout}");
+    let read: Vec<String> = NumberedLines::new(stdout.as_bytes())
+        .map(|line| match line.unwrap() {
+            EventLine::Event(_, frame) => String::from_utf8(frame.payload).unwrap(),
+            EventLine::NoEvent => panic!("{stdout}"),
+        })
+        .collect();
+    assert_eq!(read, payloads);
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream
         Ok(Err(source)) => return Err(DialError::Name { host: host.to_owned(), source }),
         Err(_) => return Err(DialError::NameTimedOut { host: host.to_owned(), limit }),
     };
-    race(&interleaved(addresses), begun, limit).await
+    race(&interleaved(addresses), TcpStream::connect, begun, limit).await
 }
 
 /// Resolves a name to at least one address; `host` may be an address.
@@ -121,7 +121,12 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// Tries addresses in order until one connects; `limit` counts from `begun`.
-async fn race(addresses: &[SocketAddr], begun: Instant, limit: Duration) -> Result<TcpStream, DialError> {
+async fn race<S, C: Future<Output = io::Result<S>>>(
+    addresses: &[SocketAddr],
+    connect: impl Fn(SocketAddr) -> C,
+    begun: Instant,
+    limit: Duration,
+) -> Result<S, DialError> {
     let mut tried = DialAttempts::default();
     let mut open = FuturesUnordered::new();
     let mut next_at = begun;
@@ -150,7 +155,8 @@ async fn race(addresses: &[SocketAddr], begun: Instant, limit: Duration) -> Resu
                 if let Some(address) = next.copied() {
                     let nth = tried.0.len();
                     tried.0.push((address, None));
-                    open.push(async move { (nth, TcpStream::connect(address).await) });
+                    let connecting = connect(address);
+                    open.push(async move { (nth, connecting.await) });
                     next_at = Instant::now() + ATTEMPT_DELAY;
                 }
             }

@@ -10,9 +10,17 @@ use std::path::Path;
 use super::files;
 use super::mistake::SettingsError;
 
+/// A variable of the file.
+pub(super) struct DotenvVariable {
+    pub(super) name: String,
+    pub(super) value: String,
+    /// How errors name its line.
+    pub(super) place: String,
+}
+
 /// Reads the file's variables in order. A missing file has none; every unreadable line is an error that names the line
 /// and the variable, but never the value.
-pub(super) fn read(path: &Path, mistakes: &mut Vec<SettingsError>) -> Vec<(String, String)> {
+pub(super) fn read(path: &Path, mistakes: &mut Vec<SettingsError>) -> Vec<DotenvVariable> {
     let bytes = match files::read(path) {
         Ok(bytes) => bytes,
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Vec::new(),
@@ -26,19 +34,24 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<SettingsError>) -> Vec<(Strin
         return Vec::new();
     };
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
-    let mut pairs = Vec::new();
+    let mut variables = Vec::new();
     for (at, line) in text.lines().enumerate() {
+        let place = |name: Option<&str>| {
+            let named = name.map(|name| format!(" ({name})")).unwrap_or_default();
+            format!("{} line {}{named}", path.display(), at + 1)
+        };
         match Line::parse(line) {
             Ok(Line::Nothing) => {}
-            Ok(Line::Pair(name, value)) => pairs.push((name, value)),
+            Ok(Line::Pair(name, value)) => {
+                let place = place(Some(&name));
+                variables.push(DotenvVariable { name, value, place });
+            }
             Err(BadLine { name, reason }) => {
-                let named = name.map(|name| format!(" ({name})")).unwrap_or_default();
-                let subject = format!("{} line {}{named}", path.display(), at + 1);
-                mistakes.push(SettingsError::new(subject, reason));
+                mistakes.push(SettingsError::new(place(name.as_deref()), reason));
             }
         }
     }
-    pairs
+    variables
 }
 
 /// The content of a line.
@@ -156,7 +169,8 @@ mod tests {
         let path = folder.path().join(".env");
         fs::write(&path, text).unwrap();
         let mut mistakes = Vec::new();
-        let pairs = read(&path, &mut mistakes);
+        let variables = read(&path, &mut mistakes);
+        let pairs = variables.into_iter().map(|variable| (variable.name, variable.value)).collect();
         let shown =
             |mistake: &SettingsError| mistake.to_string().replace(&path.display().to_string(), ".env");
         (pairs, mistakes.iter().map(shown).collect())

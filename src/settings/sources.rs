@@ -131,6 +131,15 @@ struct Given(BTreeMap<String, Value>);
 struct Value {
     text: Option<String>,
     origin: SettingOrigin,
+    /// How errors name its line of `.env`.
+    place: Option<String>,
+}
+
+impl Value {
+    fn of_environment(value: &OsString) -> Value {
+        let text = value.to_str().map(str::to_owned);
+        Value { text, origin: SettingOrigin::Environment, place: None }
+    }
 }
 
 impl Given {
@@ -138,25 +147,26 @@ impl Given {
     fn read(sources: &Sources, mistakes: &mut Vec<SettingsError>) -> Given {
         let mut given = Given(BTreeMap::new());
         let file = sources.dotenv.as_deref().map(|path| dotenv::read(path, mistakes)).unwrap_or_default();
-        for (name, text) in file {
-            given.put(&name, Some(text), SettingOrigin::DotEnv);
+        for variable in file {
+            let (text, place) = (Some(variable.value), Some(variable.place));
+            given.put(&variable.name, Value { text, origin: SettingOrigin::DotEnv, place });
         }
         let environment =
             || sources.environment.iter().filter_map(|(name, value)| Some((name.to_str()?, value)));
         let is_upper = |name: &str| !name.bytes().any(|b| b.is_ascii_lowercase());
         for (name, value) in environment().filter(|(name, _)| !is_upper(name)) {
-            given.put(name, value.to_str().map(str::to_owned), SettingOrigin::Environment);
+            given.put(name, Value::of_environment(value));
         }
         for (name, value) in environment().filter(|(name, _)| is_upper(name)) {
-            given.put(name, value.to_str().map(str::to_owned), SettingOrigin::Environment);
+            given.put(name, Value::of_environment(value));
         }
         given
     }
 
-    fn put(&mut self, name: &str, text: Option<String>, origin: SettingOrigin) {
-        let text = text.map(|text| text.trim_start_matches('\u{feff}').trim().to_owned());
+    fn put(&mut self, name: &str, value: Value) {
+        let text = value.text.map(|text| text.trim_start_matches('\u{feff}').trim().to_owned());
         if text.as_deref() != Some("") {
-            self.0.insert(name.to_ascii_uppercase(), Value { text, origin });
+            self.0.insert(name.to_ascii_uppercase(), Value { text, ..value });
         }
     }
 
@@ -174,14 +184,14 @@ impl Given {
             }
             (Some(value), None) => {
                 let text = utf8(name, value, mistakes)?;
-                let text = cleaned(variable, text, mistakes)?;
+                let text = cleaned(variable, text, value.place.as_ref(), mistakes)?;
                 Some(Sourced { text, origin: value.origin })
             }
             (None, Some((value, twin))) => {
                 let path = utf8(&twin, value, mistakes)?;
                 match files::secret(Path::new(path)) {
                     Ok(text) => {
-                        let text = cleaned(variable, &text, mistakes)?;
+                        let text = cleaned(variable, &text, None, mistakes)?;
                         Some(Sourced { text, origin: SettingOrigin::File })
                     }
                     Err(reason) => {
@@ -194,8 +204,14 @@ impl Given {
     }
 }
 
-/// Returns a value without the quotes that Docker keeps around it, or reports a character that no editor shows.
-fn cleaned(variable: &Variable, text: &str, mistakes: &mut Vec<SettingsError>) -> Option<String> {
+/// Returns a value without the quotes that Docker keeps around it, or reports a character that no editor shows; `place` is
+/// its line of `.env`.
+fn cleaned(
+    variable: &Variable,
+    text: &str,
+    place: Option<&String>,
+    mistakes: &mut Vec<SettingsError>,
+) -> Option<String> {
     let inner = ['"', '\''].into_iter().find_map(|quote| {
         let inner = text.strip_prefix(quote)?.strip_suffix(quote)?;
         (!inner.is_empty() && !inner.contains(quote)).then_some(inner)
@@ -214,9 +230,10 @@ fn cleaned(variable: &Variable, text: &str, mistakes: &mut Vec<SettingsError>) -
         (None, Some(quote)) => format!("has a `{quote}` at one end only: remove it"),
         (None, None) => return Some(text.to_owned()),
     };
-    mistakes.push(match variable.secrecy {
-        Secrecy::Plain => SettingsError::with_value(variable.name, text, reason),
-        Secrecy::Secret | Secrecy::Url | Secrecy::SecretUrl => SettingsError::new(variable.name, reason),
+    mistakes.push(match (place, variable.secrecy) {
+        (Some(place), _) => SettingsError::new(place, reason),
+        (None, Secrecy::Plain) => SettingsError::with_value(variable.name, text, reason),
+        (None, _) => SettingsError::new(variable.name, reason),
     });
     None
 }

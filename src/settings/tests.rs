@@ -174,6 +174,23 @@ fn quotes_that_docker_keeps_are_removed_and_what_is_doubtful_is_refused_without_
 }
 
 #[test]
+fn a_doubtful_character_in_the_dotenv_file_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    for (value, said) in [
+        ("abc\u{200b}-1", "has U+200B, which is not visible: remove it"),
+        ("abc-1\"", "has a `\"` at one end only: remove it"),
+    ] {
+        std::fs::write(&path, format!("# ours\r\n\r\nUNUSUAL_WHALES_API_TOKEN={value}\r\n")).unwrap();
+        let sources = Sources { dotenv: Some(path.clone()), ..Sources::default() };
+        let told = Settings::load(&sources).unwrap_err().to_string();
+        let expected = format!("{} line 3 (UNUSUAL_WHALES_API_TOKEN): {said}", path.display());
+        assert!(told.lines().any(|line| line == expected), "{told}");
+        assert!(!told.contains("abc"), "{told}");
+    }
+}
+
+#[test]
 fn every_mistake_is_reported_in_one_go_with_its_variable() {
     let bad = [
         ("ENABLE_WEBSOCKET", "maybe"),

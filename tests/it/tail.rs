@@ -114,8 +114,12 @@ fn a_name_that_selects_nothing_is_doubted() {
 #[test]
 fn the_payload_of_json_is_that_of_the_stream_byte_for_byte() {
     let redis = RedisServer::start();
-    let payloads =
-        [news(&["SPY"], 1), payload("option_trades", "SPY", 2), r#"{ "a" : [1.50, 1e3] }"#.to_owned()];
+    let payloads = [
+        news(&["SPY"], 1),
+        payload("option_trades", "SPY", 2),
+        r#"{ "a" : [1.50, 1e3] }"#.to_owned(),
+        "{\n\"a\" :\r1}".to_owned(),
+    ];
     for (n, payload) in payloads.iter().enumerate() {
         add(&redis, "news", &format!("{}-0", n + 1), payload);
     }
@@ -126,7 +130,11 @@ fn the_payload_of_json_is_that_of_the_stream_byte_for_byte() {
             #[serde(borrow)]
             payload: &'l RawValue,
         }
-        assert_eq!(serde_json::from_str::<Line<'_>>(line).unwrap().payload.get(), payload);
+        let read = serde_json::from_str::<Line<'_>>(line).unwrap().payload.get();
+        // JSON with line breaks is on one line, as a string
+        let text = serde_json::from_str::<String>(read);
+        assert_eq!(text.as_ref().map_or(read, String::as_str), payload);
+        assert_eq!(text.is_ok(), payload.contains('\n'), "{line}");
     }
     assert_eq!(lines.len(), payloads.len());
 }

@@ -202,6 +202,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_time_of_the_next_attempt_is_shown_during_the_pause_also_when_it_is_brought_forward() {
+        let world = World::new(100);
+        let shown = &world.observations.connections[0].next_attempt_at;
+        // the wall clock does not follow the paused one
+        let seconds_left = || shown.get().map(|at| at.saturating_sub(unix_micros()) / 1_000_000);
+        let mut attempts = world.waiting(MINUTE, Duration::ZERO, 1);
+        let next = tokio::spawn(async move { attempts.next().await });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(seconds_left().is_some_and(|left| (30..=60).contains(&left)), "{:?}", seconds_left());
+        world.handshakes.note_accepted();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(seconds_left().is_some_and(|left| left <= 2), "{:?}", seconds_left());
+        assert!(next.await.unwrap() <= Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_limit_holds_and_the_time_of_the_attempt_is_shown() {
         let world = World::new(1);
         let shown = &world.observations.connections[0].next_attempt_at;

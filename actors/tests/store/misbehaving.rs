@@ -1,6 +1,6 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use uw_websocket_actors::writer::store::fault::StoreFault;
+use tokio::net::{TcpListener, TcpStream};
+use uw_websocket_actors::writer::store::fault::{Refusal, StoreFault};
 
 use crate::redis::{Client, address, transaction};
 
@@ -136,4 +136,52 @@ async fn a_login_that_breaks_off_has_sent_nothing() {
         answer = store.probe("uw") => assert!(matches!(answer, Err(StoreFault::Unreachable(_))), "{answer:?}"),
         () = serve(listener, &[b"+O"], Then::Close) => unreachable!(),
     }
+}
+
+#[tokio::test]
+async fn a_server_that_turns_a_connection_away_refuses_no_command() {
+    let (listener, mut store) = server().await;
+    let turn_away = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.write_all(b"-ERR no more of you\r\n").await.unwrap();
+        // open: the words are not lost with the connection
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        connected = store.connect() => {
+            assert!(connected.is_err_and(|fault| fault.words() == "ERR no more of you"));
+        }
+        () = turn_away => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_there_is_no_room_for_is_not_used_again() {
+    let (listener, mut store) = server().await;
+    let asked = async {
+        let refused = store.probe("uw").await;
+        assert!(matches!(refused, Err(StoreFault::Refused { refusal: Refusal::NoRoom, .. })), "{refused:?}");
+        store.probe("uw").await
+    };
+    let proxy = async {
+        let mut first = greeted(&listener).await;
+        first.write_all(b"-ERR max concurrent connections exceeded\r\n").await.unwrap();
+        let mut second = greeted(&listener).await;
+        second.write_all(b"$-1\r\n").await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = asked => assert_eq!(answer, Ok(())),
+        () = proxy => unreachable!(),
+    }
+}
+
+/// The next connection, whose greeting is answered, with its first question read.
+async fn greeted(listener: &TcpListener) -> TcpStream {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut question = [0; 4096];
+    assert!(socket.read(&mut question).await.unwrap() > 0);
+    socket.write_all(b"+PONG\r\n").await.unwrap();
+    assert!(socket.read(&mut question).await.unwrap() > 0);
+    socket
 }

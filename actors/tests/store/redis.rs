@@ -127,6 +127,25 @@ impl RedisServer {
         reply.strip_suffix("+OK\r\n").unwrap_or(&reply).to_owned()
     }
 
+    /// Takes the only connection of a server with `maxclients 1`, until the value ends.
+    pub(crate) fn take_room(&self) -> UnixStream {
+        let started = Instant::now();
+        loop {
+            let mut socket = UnixStream::connect(self.socket()).unwrap();
+            socket.set_read_timeout(Some(stretched(SOON))).unwrap();
+            let mut reply = [0; 64];
+            // while the server has not noticed the end of the connection before, it has no room for this one
+            let sent = socket.write_all(b"PING\r\n");
+            if sent.is_ok()
+                && socket.read(&mut reply).is_ok_and(|length| !reply[..length].starts_with(b"-ERR max"))
+            {
+                return socket;
+            }
+            assert!(!has_passed(started, SOON), "the server has no room");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
     /// The payloads of a stream, in order.
     pub(crate) fn payloads(&self, stream: &str) -> Vec<String> {
         self.entries(stream).into_iter().map(|(_, payload)| payload).collect()
@@ -175,6 +194,10 @@ pub(crate) struct Client(Store);
 impl Client {
     pub(crate) fn new(address: Address) -> Client {
         Client(Store::new(address))
+    }
+
+    pub(crate) async fn connect(&mut self) -> Result<(), StoreFault> {
+        self.0.connection().await.map(drop)
     }
 
     pub(crate) async fn transact(&mut self, commands: &Commands) -> Result<Vec<Refused>, StoreFault> {

@@ -1,7 +1,10 @@
+use std::time::{Duration, Instant};
+
 use uw_websocket_actors::writer::store::Refused;
 use uw_websocket_actors::writer::store::fault::{Refusal, StoreFault};
 
-use crate::redis::{Client, RedisServer, address, transaction};
+use crate::redis::{Client, RedisServer, SOON, address, transaction};
+use crate::yardstick::has_passed;
 
 /// Writes one entry under the first ID to `stream`.
 async fn write(store: &mut Client, stream: &str) -> Result<Vec<Refused>, StoreFault> {
@@ -92,6 +95,49 @@ async fn a_user_logs_in_and_keeps_to_its_rights() {
     let mut store = Client::new(address(&format!("redis://uw:secret@127.0.0.1:{}", redis.port())));
     assert_eq!(write(&mut store, "uw:a").await, Ok(Vec::new()));
     assert_eq!(refusal(write(&mut store, "other").await), Refusal::NoAuth);
+}
+
+#[tokio::test]
+async fn a_right_that_is_lost_before_exec_is_no_fault_of_the_entry() {
+    let redis = RedisServer::start();
+    redis.command(&["ACL", "SETUSER", "uw", "on", ">secret", "~uw:*", "+@all"]);
+    let mut store = Client::new(address(&format!("redis://uw:secret@127.0.0.1:{}", redis.port())));
+    let commands = transaction(&[
+        &["XADD", "uw:a", "1-0", "payload", "p"],
+        &["ACL", "SETUSER", "uw", "resetkeys"],
+        &["XADD", "uw:b", "1-0", "payload", "p"],
+    ]);
+    let refused = store.transact(&commands).await.unwrap();
+    let [Refused { command: 2, refusal: Refusal::NoAuth, text }] = &refused[..] else {
+        panic!("{refused:?}");
+    };
+    assert!(!Refusal::NoAuth.is_about_the_entry(), "it would be quarantined: {text}");
+    assert_eq!(redis.command(&["EXISTS", "uw:a", "uw:b"]), ":1\r\n");
+}
+
+#[tokio::test]
+async fn a_server_without_room_for_the_connection_is_quoted_and_asked_again() {
+    for (options, login, database) in [
+        (&[][..], "", ""),
+        (&["--requirepass", "pass"], ":pass@", ""),
+        (&["--requirepass", "pass"], ":pass@", "/3"),
+    ] {
+        let redis = RedisServer::start_with(&[options, &["--maxclients", "1"]].concat());
+        let at = format!("127.0.0.1:{}", redis.port());
+        let taken = redis.take_room();
+        let mut store = Client::new(address(&format!("redis://{login}{at}{database}")));
+        for _ in 0..2 {
+            let fault = write(&mut store, "a").await.unwrap_err();
+            assert!(fault.words().contains("max number of clients reached"), "{login}{database}: {fault}");
+            assert_eq!(refusal(Err(fault)), Refusal::NoRoom);
+        }
+        drop(taken);
+        let started = Instant::now();
+        while write(&mut store, "a").await.is_err() {
+            assert!(!has_passed(started, SOON), "there is room");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -185,9 +185,11 @@ mod tests {
 
     #[test]
     fn a_payload_with_line_breaks_is_a_string() {
-        let text = written(&line("{\r\n\"a\":1}"));
-        assert!(text.ends_with("\"payload\":\"{\\r\\n\\\"a\\\":1}\"}\n"), "{text}");
-        assert_eq!(text.lines().count(), 1);
+        for (line_break, shown) in [("\r\n", "\\r\\n"), ("\n", "\\n"), ("\r", "\\r")] {
+            let text = written(&line(&format!("{{{line_break}\"a\":1}}")));
+            assert!(text.ends_with(&format!("\"payload\":\"{{{shown}\\\"a\\\":1}}\"}}\n")), "{text}");
+            assert_eq!(text.trim_end().matches(['\r', '\n']).count(), 0, "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::hashes::{Known, LeftOut, Sessions};
 use super::pending::{News, NewsOrigin};
 use super::table::Snapshots;
 use crate::fixtures::{hash, only, parse};
-use crate::observation::SnapshotTrouble;
+use crate::observation::{SnapshotKind, SnapshotTrouble};
 use crate::writer::store::resp::Commands;
 
 const MAP: &str = "uw:ws:map:gex_strike:SPY";
@@ -45,8 +45,13 @@ impl World {
 
     /// Returns the commands for all pending content if the newest-event hashes hold `known`.
     fn write(&mut self, known: &Known) -> Vec<Vec<String>> {
+        let pending = self.take();
+        self.write_these(pending, known)
+    }
+
+    fn write_these(&mut self, pending: Vec<News>, known: &Known) -> Vec<Vec<String>> {
         let mut commands = Commands::default();
-        for news in self.take() {
+        for news in pending {
             if !self.sessions.must_look(&news) || self.sessions.learn(&news, known) {
                 self.sessions.write_cells(&news, &LeftOut::default(), &mut commands);
                 news.write_newest(&mut commands);
@@ -102,6 +107,56 @@ fn a_key_rests_for_the_interval_after_it_was_written() {
     assert_eq!(take(&world, now + INTERVAL / 2), 0);
     assert_eq!(world.snapshots.next_due(), Some(now + INTERVAL));
     assert_eq!(take(&world, now + INTERVAL), 1);
+}
+
+/// Takes all pending content, and adds it again as if Redis had refused it at that time.
+fn refuse(world: &World, now: Instant) {
+    let kinds = [SnapshotKind::Latest, SnapshotKind::Map];
+    let parts = world.take().into_iter().flat_map(|news| kinds.map(|kind| news.part(kind)));
+    world.snapshots.put_back(parts, now);
+}
+
+#[test]
+fn what_redis_refused_is_due_again_after_a_pause() {
+    let mut world = World::new();
+    world.enter(NewsOrigin::Stored, vec![row(&spy(), "a", "1", 10), row(&spy(), "b", "2", 10)]);
+    let now = Instant::now();
+    refuse(&world, now);
+    assert!(world.snapshots.next_due().unwrap() > now + INTERVAL);
+    let again = world.snapshots.take_due(world.snapshots.next_due().unwrap(), false, ALL);
+    let commands = world.write_these(again, &known(10, EntryId::default()));
+    assert_eq!(hash(MAP, &commands), strings([("1", "a"), ("2", "b")]));
+    assert_eq!(hash("uw:ws:latest:gex_strike:SPY", &commands)["payload"], "b");
+    assert_eq!((world.take().len(), world.snapshots.observed().pending_bytes.get()), (0, 0));
+}
+
+#[test]
+fn what_comes_after_a_refusal_is_due_as_usual_and_takes_the_place_of_what_was_refused() {
+    let mut world = World::new();
+    world.enter(NewsOrigin::Stored, vec![row(&spy(), "a", "1", 10), row(&spy(), "b", "2", 10)]);
+    refuse(&world, Instant::now());
+    world.enter(NewsOrigin::Stored, vec![row(&spy(), "c", "1", 10)]);
+    let now = Instant::now();
+    let soon = world.snapshots.take_due(now + INTERVAL, false, ALL);
+    let commands = world.write_these(soon, &known(10, EntryId::default()));
+    assert_eq!(hash(MAP, &commands), strings([("1", "c"), ("2", "b")]));
+    assert_eq!(hash("uw:ws:latest:gex_strike:SPY", &commands)["payload"], "c");
+    let an_hour_later = now + Duration::from_secs(3_600);
+    assert_eq!(world.snapshots.take_due(an_hour_later, false, ALL).len(), 0, "it was written");
+}
+
+#[test]
+fn rows_and_boards_that_were_refused_do_not_replace_those_that_have_come_meanwhile() {
+    let mut world = World::new();
+    world.enter(NewsOrigin::Stored, vec![row(&spy(), "a", "1", 10), part(1, 1, 6500)]);
+    let refused = world.take();
+    world.enter(NewsOrigin::Stored, vec![row(&spy(), "c", "2", 11), part(2, 1, 6505)]);
+    let parts = refused.iter().map(|news| news.part(SnapshotKind::Map));
+    world.snapshots.put_back(parts, Instant::now());
+    let commands = world.write(&known(11, EntryId::default()));
+    assert_eq!(hash(MAP, &commands), strings([("2", "c")]), "the session has changed");
+    let board = hash("uw:ws:map:periscope:SPX", &commands);
+    assert_eq!(board.keys().collect::<Vec<_>>(), ["2026-12-18:6505"]);
 }
 
 #[test]

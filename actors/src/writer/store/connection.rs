@@ -111,6 +111,7 @@ impl RedisConnection {
         let missed = |Refused { command, refusal, text }: Refused| Missed {
             command,
             fault: StoreFault::Refused { refusal, text },
+            with_all: false,
         };
         Ok(self.transact(commands).await?.into_iter().map(missed).collect())
     }

@@ -272,6 +272,10 @@ mod tests {
             ),
             ("EXECABORT Transaction discarded because of: OOM command not allowed", Refusal::OutOfMemory),
             ("EXECABORT Transaction discarded because of previous errors.", Refusal::Other),
+            (
+                "EXECABORT Transaction discarded because of: NOPERM User uw has no permissions to run the 'exec' command",
+                Refusal::NoAuth,
+            ),
             ("ERR Protocol error: invalid bulk length", Refusal::Unreadable),
             ("MOVED 3999 127.0.0.1:6381", Refusal::Cluster),
             ("CROSSSLOT Keys in request don't hash to the same slot", Refusal::Cluster),

@@ -17,13 +17,16 @@ pub struct Missed {
     pub command: usize,
     /// Why.
     pub fault: StoreFault,
+    /// Whether its whole transaction was refused: then the reason is not the entry's.
+    pub with_all: bool,
 }
 
 impl Missed {
     /// Whether the entry would be refused again: because of its key, its ID or its content.
     #[must_use]
     pub fn is_about_the_entry(&self) -> bool {
-        matches!(&self.fault, StoreFault::Refused { refusal, .. } if refusal.is_about_the_entry())
+        !self.with_all
+            && matches!(&self.fault, StoreFault::Refused { refusal, .. } if refusal.is_about_the_entry())
     }
 }
 
@@ -47,17 +50,7 @@ impl ClusterConnection {
         for (unit, answer) in streams.units.iter().zip(self.exchange(commands, &streams.units).await) {
             let (own, rest) = entries.split_at(unit.entries().min(entries.len()));
             entries = rest;
-            match answer.and_then(|raw| refused_in(&raw, commands.bound(), unit)) {
-                Ok(refused) => missed.extend(
-                    refused
-                        .into_iter()
-                        .filter_map(|(at, fault)| Some(Missed { command: *own.get(at)?, fault })),
-                ),
-                Err(fault @ StoreFault::Refused { refusal: Refusal::Unreadable, .. }) => return Err(fault),
-                Err(fault) => {
-                    missed.extend(own.iter().map(|at| Missed { command: *at, fault: fault.clone() }));
-                }
-            }
+            missed.extend(missed_in(answer, commands.bound(), unit, own)?);
         }
         missed.sort_unstable_by_key(|missed| missed.command);
         Ok(missed)
@@ -131,6 +124,27 @@ impl ClusterConnection {
     }
 }
 
+/// Returns the entries of a unit that were not written, by their indexes `entries`.
+///
+/// # Errors
+/// The node cannot read one of the commands.
+fn missed_in(
+    answer: Result<Raw, StoreFault>,
+    bound: Bound,
+    unit: &Unit,
+    entries: &[usize],
+) -> Result<Vec<Missed>, StoreFault> {
+    let missed = |command: usize, fault: StoreFault, with_all| Missed { command, fault, with_all };
+    match answer.and_then(|raw| refused_in(&raw, bound, unit)) {
+        Ok(refused) => Ok(refused
+            .into_iter()
+            .filter_map(|(at, fault)| Some(missed(*entries.get(at)?, fault, false)))
+            .collect()),
+        Err(fault @ StoreFault::Refused { refusal: Refusal::Unreadable, .. }) => Err(fault),
+        Err(fault) => Ok(entries.iter().map(|at| missed(*at, fault.clone(), true)).collect()),
+    }
+}
+
 /// Returns what was refused in the replies to a unit, by the number of the entry in it.
 fn refused_in(raw: &[u8], bound: Bound, unit: &Unit) -> Result<Vec<(usize, StoreFault)>, StoreFault> {
     let (mut refused, mut whole, mut position) = (Vec::new(), None, 0);
@@ -163,4 +177,45 @@ fn refused_in(raw: &[u8], bound: Bound, unit: &Unit) -> Result<Vec<(usize, Store
 fn plain(text: &[u8]) -> StoreFault {
     let text = String::from_utf8_lossy(text).into_owned();
     StoreFault::Refused { refusal: Refusal::of(&text), text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which entries of a unit of two were not written if a node answers so, and whether each is to blame.
+    fn missed(replies: &str) -> Vec<(usize, bool)> {
+        missed_of(&[5, 8], &format!("+OK\r\n{replies}"))
+    }
+
+    fn missed_of(entries: &[usize], replies: &str) -> Vec<(usize, bool)> {
+        let unit = Unit { bytes: 0..0, replies: if entries.len() == 1 { 1 } else { 4 }, slot: None };
+        let bound = Bound { bytes: 4096, items: 16 };
+        let missed = missed_in(Ok(replies.into()), bound, &unit, entries).unwrap();
+        missed.iter().map(|missed| (missed.command, missed.is_about_the_entry())).collect()
+    }
+
+    #[test]
+    fn a_transaction_that_is_refused_as_a_whole_is_no_fault_of_its_entries() {
+        let of_exec = "-EXECABORT Transaction discarded because of";
+        for replies in [
+            format!("+QUEUED\r\n+QUEUED\r\n{of_exec}: NOPERM no permissions\r\n"),
+            format!("-NOPERM no permissions\r\n+QUEUED\r\n{of_exec} previous errors.\r\n"),
+            format!("-ERR unknown command\r\n-ERR unknown command\r\n{of_exec} previous errors.\r\n"),
+        ] {
+            assert_eq!(missed(&replies), [(5, false), (8, false)], "{replies}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_refused_by_itself_is_to_blame_unless_the_reason_may_go_away() {
+        let queued = "+QUEUED\r\n+QUEUED\r\n*2\r\n";
+        assert_eq!(missed(&format!("{queued}$3\r\n1-1\r\n-WRONGTYPE a key\r\n")), [(8, true)]);
+        assert_eq!(missed(&format!("{queued}-NOPERM ACLs rules changed\r\n$3\r\n1-1\r\n")), [(5, false)]);
+        // a single entry is no transaction
+        assert_eq!(missed_of(&[5], "-WRONGTYPE a key\r\n"), [(5, true)]);
+        for words in ["NOPERM no permissions", "ERR max number of clients reached"] {
+            assert_eq!(missed_of(&[5], &format!("-{words}\r\n")), [(5, false)], "{words}");
+        }
+    }
 }
