@@ -124,7 +124,7 @@ fn files(folder: &Path) -> io::Result<Vec<ArchiveFile>> {
 /// Returns the size of a file; `None` if there is none.
 fn size(file: &Path) -> Option<u64> {
     let metadata = fs::symlink_metadata(file).ok()?;
-    metadata.is_file().then(|| metadata.len())
+    metadata.is_file().then_some(metadata.len())
 }
 
 fn absent(error: io::Error) -> io::Result<Vec<std::ffi::OsString>> {
