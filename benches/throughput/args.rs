@@ -87,15 +87,12 @@ pub(crate) struct Filling {
     /// Option trades that were missed
     #[arg(long, default_value_t = 20_000)]
     pub(crate) missed: u64,
-    /// Live events a second: three symbols at noon
+    /// Live events per second: three symbols at noon
     #[arg(long = "live-rate", default_value_t = 240)]
     pub(crate) rate: u32,
-    /// Requests a minute of the fill; the default is that of the service
+    /// Requests per minute of the fill; the default is that of the service
     #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u32).range(1..9_000))]
     pub(crate) requests_per_minute: u32,
-    /// Seconds of the measurement, unless the fill ends before
-    #[arg(long = "fill-seconds", default_value_t = 60)]
-    pub(crate) seconds: u64,
 }
 
 /// What is compared, and how long.

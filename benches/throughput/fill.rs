@@ -1,9 +1,10 @@
 //! What a fill costs the live events: two services beside each other on one feed, of which one fetches a gap over REST.
 //!
 //! A third one joins first, so that the feed has a history, and leaves; what was made meanwhile is a gap in the ledger of the
-//! service that fills. Both then start on prefixes of their own in one Redis. All figures are of the same interval: from the
-//! first request until the last row is written, or until the time is over. Feed, REST side, Redis and both readers share the
-//! machine, so that what disturbs one service disturbs the other as well.
+//! service that fills. Both then start on prefixes of their own in one Redis. They are compared over two intervals, which begin
+//! with the first request: until the last row is written, and over a whole minute. The budget of requests is one per minute, so
+//! this is what fills can cost on end. Feed, REST side, Redis and both readers share the machine, so that what disturbs one
+//! service disturbs the other as well.
 
 use std::fmt;
 use std::fs;
@@ -38,10 +39,10 @@ const HISTORY_RATE: u32 = 5_000;
 /// A starting service joins and looks into the ledger within seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
-/// What a service does at its start is done by then.
-const SETTLING: Duration = Duration::from_secs(3);
+/// The interval of the budget of requests.
+const MINUTE: Duration = Duration::from_secs(60);
 
-/// What one of the two services has used for the live events.
+/// What one of the two services has used for the live events of an interval.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Side {
     events: usize,
@@ -53,17 +54,24 @@ struct Side {
     peak_rss_mib: f64,
 }
 
+/// The two services beside each other.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Compared {
+    seconds: f64,
+    without: Side,
+    filling: Side,
+}
+
 #[derive(Serialize)]
 struct Report {
     measured_at: String,
     machine: Machine,
     load: f64,
-    seconds: f64,
     rows: u64,
     requests: u64,
     is_whole: bool,
-    without: Side,
-    filling: Side,
+    fill: Compared,
+    minute: Compared,
 }
 
 /// A service on a prefix of its own, and who reads its streams.
@@ -86,19 +94,18 @@ pub(crate) fn run(plan: Plan, filling: Filling) -> Result<(), Failure> {
     let is_over = Arc::new(AtomicBool::new(false));
     let without = start(&bench, &feed, filling, ("without", &is_over))?;
     let with = start(&bench, &feed, filling, ("filling", &is_over))?;
-    let measured = measure(&feed, &mut redis, filling, (without, with), &is_over);
+    let measured = measure(&feed, &mut redis, (without, with), &is_over);
     is_over.store(true, Ordering::Relaxed);
-    let ((seconds, is_whole), (without, filling)) = measured?;
+    let (is_whole, fill, minute) = measured?;
     let report = Report {
         measured_at: jiff::Timestamp::now().to_string(),
         machine,
         load: load(),
-        seconds,
         rows: fetched(&mut redis)?,
         requests: feed.rest_counts().requests,
         is_whole,
-        without,
-        filling,
+        fill,
+        minute,
     };
     print!("{report}");
     let json = serde_json::to_string(&report).map_err(std::io::Error::other).doing("encoding the report")?;
@@ -191,36 +198,51 @@ fn start(
     Ok(Watched { client, reading })
 }
 
-type Measured = ((f64, bool), (Side, Side));
+/// What both services have used so far.
+struct Mark {
+    at: Instant,
+    at_us: u64,
+    without: Used,
+    filling: Used,
+}
 
-/// Lets live events come, and measures from the first request on until the fill has ended.
+impl Mark {
+    fn now(without: &Watched, filling: &Watched) -> Result<Mark, Failure> {
+        let (without, filling) = (Used::of(&without.client)?, Used::of(&filling.client)?);
+        Ok(Mark { at: Instant::now(), at_us: unix_us(), without, filling })
+    }
+}
+
+/// Lets live events come for a minute from the first request on; returns whether the fill has ended within it, and the
+/// comparisons until then and over the whole.
 fn measure(
     feed: &SimulatorHandle,
     redis: &mut Connection,
-    filling: Filling,
-    (mut without, mut with): (Watched, Watched),
+    (mut without, mut filling): (Watched, Watched),
     is_over: &AtomicBool,
-) -> Result<Measured, Failure> {
+) -> Result<(bool, Compared, Compared), Failure> {
     feed.resume();
     wait_for("the fill begins", PATIENCE, LOOK, || Ok((feed.rest_counts().requests > 0).then_some(())))?;
-    let (begun, from_us) = (Instant::now(), unix_us());
-    let before = (Used::of(&without.client)?, Used::of(&with.client)?);
-    let most = Duration::from_secs(filling.seconds);
-    let mut is_whole = false;
-    // a short fill ends in the middle of the settling of the start: both are measured for that long at least
-    while begun.elapsed() < most && !(is_whole && begun.elapsed() > SETTLING) {
+    let begin = Mark::now(&without, &filling)?;
+    let mut filled = None;
+    while begin.at.elapsed() < MINUTE {
         check_interrupted()?;
         without.client.check_alive()?;
-        with.client.check_alive()?;
-        is_whole = cmd("XLEN").arg("filling:ws:fills").query::<usize>(redis)? >= topics().len();
+        filling.client.check_alive()?;
+        if filled.is_none() && cmd("XLEN").arg("filling:ws:fills").query::<usize>(redis)? >= topics().len() {
+            filled = Some(Mark::now(&without, &filling)?);
+        }
         rest(LOOK);
     }
-    let (seconds, to_us) = (begun.elapsed().as_secs_f64(), unix_us());
-    let after = (Used::of(&without.client)?, Used::of(&with.client)?);
+    let end = Mark::now(&without, &filling)?;
     is_over.store(true, Ordering::Relaxed);
-    let interval = (from_us, to_us);
-    let sides = (without.side((before.0, after.0), interval)?, with.side((before.1, after.1), interval)?);
-    Ok(((seconds, is_whole), sides))
+    let delays = (without.end()?, filling.end()?);
+    let compared = |until: &Mark| Compared {
+        seconds: (until.at - begin.at).as_secs_f64(),
+        without: side((begin.without, until.without), within(&delays.0, &begin, until)),
+        filling: side((begin.filling, until.filling), within(&delays.1, &begin, until)),
+    };
+    Ok((filled.is_some(), compared(filled.as_ref().unwrap_or(&end)), compared(&end)))
 }
 
 /// Processor time and memory of a service so far.
@@ -237,24 +259,32 @@ impl Used {
 }
 
 impl Watched {
-    /// Ends the service and its reader.
-    fn side(self, (before, after): (Used, Used), (from_us, to_us): (u64, u64)) -> Result<Side, Failure> {
+    /// Ends the service and its reader; returns what that has seen.
+    fn end(self) -> Result<Vec<Delay>, Failure> {
         let ended = |_| Failure::WrongResult("the reader has panicked".to_owned());
         let delays = self.reading.join().map_err(ended)??;
         self.client.stop()?;
-        let within = |delay: &&Delay| (from_us..to_us).contains(&delay.seen_us);
-        let delays: Vec<u64> = delays.iter().filter(within).map(|delay| delay.us).collect();
-        let events = delays.len();
-        let seconds = after.usage.cpu_seconds - before.usage.cpu_seconds;
-        let live_seconds = seconds - (after.fetching_seconds - before.fetching_seconds);
-        let per_event = |seconds: f64| seconds * 1e6 / events as f64;
-        Ok(Side {
-            events,
-            latency: Quantiles::of(delays),
-            cpu_us_per_event: per_event(seconds),
-            live_cpu_us_per_event: per_event(live_seconds),
-            peak_rss_mib: after.usage.peak_rss as f64 / f64::from(1 << 20),
-        })
+        Ok(delays)
+    }
+}
+
+/// Returns the delays of the events seen in an interval, in microseconds.
+fn within(delays: &[Delay], begin: &Mark, until: &Mark) -> Vec<u64> {
+    let seen = |delay: &&Delay| (begin.at_us..until.at_us).contains(&delay.seen_us);
+    delays.iter().filter(seen).map(|delay| delay.us).collect()
+}
+
+fn side((before, after): (Used, Used), delays: Vec<u64>) -> Side {
+    let events = delays.len();
+    let seconds = after.usage.cpu_seconds - before.usage.cpu_seconds;
+    let live_seconds = seconds - (after.fetching_seconds - before.fetching_seconds);
+    let per_event = |seconds: f64| seconds * 1e6 / events as f64;
+    Side {
+        events,
+        latency: Quantiles::of(delays),
+        cpu_us_per_event: per_event(seconds),
+        live_cpu_us_per_event: per_event(live_seconds),
+        peak_rss_mib: after.usage.peak_rss as f64 / f64::from(1 << 20),
     }
 }
 
@@ -273,10 +303,19 @@ fn load() -> f64 {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { machine, load, seconds, rows, requests, is_whole, .. } = self;
+        let Report { machine, load, rows, requests, is_whole, fill, minute, .. } = self;
         writeln!(f, "machine: {machine}, load {load:.1}")?;
         let end = if *is_whole { "the fill ended" } else { "the fill went on" };
-        writeln!(f, "{seconds:.1} s, {rows} rows fetched with {requests} requests, {end}\n")?;
+        writeln!(
+            f,
+            "{rows} rows fetched with {requests} requests, {end}\n\nuntil then {fill}\nover the minute {minute}"
+        )
+    }
+}
+
+impl fmt::Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "({:.1} s)", self.seconds)?;
         writeln!(
             f,
             "{:<10}{:>10}{:>10}{:>10}{:>10}{:>15}{:>22}{:>10}",

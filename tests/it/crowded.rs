@@ -127,12 +127,17 @@ fn a_hash_whose_connection_was_refused_is_written_later_and_counted_once() {
 #[test]
 fn a_hash_that_was_refused_because_of_its_key_is_written_once_the_key_is_gone() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
-    redis.command::<()>(&["SET", "uw:ws:latest:option_trades:SPY", "of somebody else"]);
+    let key = "uw:ws:latest:option_trades:SPY";
+    redis.command::<()>(&["SET", key, "of somebody else"]);
     let service = Service::start(&feed, &redis);
     feed.send("option_trades:SPY", &payload("option_trades", "SPY", 1));
     service.wait_for_metric("uw_ws_snapshot_troubles_total", &[("kind", "refused")], 1);
     assert_eq!(service.metrics().sum("uw_ws_snapshot_writes_total", &[("kind", "latest")]), 0);
-    redis.command::<u64>(&["DEL", "uw:ws:latest:option_trades:SPY"]);
+    let is_named = |record: &crate::support::logs::LogRecord| {
+        record.msg == "snapshot refused" && record.mentions(key) && record.mentions("WRONGTYPE")
+    };
+    assert!(service.records().iter().any(is_named));
+    redis.command::<u64>(&["DEL", key]);
     wait_for_newest(&redis, &payload("option_trades", "SPY", 1));
     service.finish();
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::cursor::{CURSOR, Cursor, Loaded, REMOVED, Removed, load_removed};
 use super::damage::{Damage, DamageKind};
+use super::error::{Context as _, SpoolError};
 use super::format::{SEGMENT_HEADER, SegmentHeader, View};
 use super::listing::{Listed, Listing, below};
 use super::ranges::Ranges;
@@ -68,7 +69,7 @@ pub(super) struct Examined {
 }
 
 impl Examined {
-    pub(super) fn read(folder: &Path, now: Instant) -> io::Result<Examined> {
+    pub(super) fn read(folder: &Path, now: Instant) -> Result<Examined, SpoolError> {
         let mut listing = Listing::read(folder)?;
         let files = std::mem::take(&mut listing.segments);
         let mut examined = Examined {
@@ -94,7 +95,7 @@ impl Examined {
             match examined.file(folder, file, below(&files, nth), now) {
                 // removed meanwhile by a running service: its records are acknowledged or dropped
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                done => done?,
+                done => done.context("read", &folder.join(segment_name(file.first)))?,
             }
         }
         examined.finish();

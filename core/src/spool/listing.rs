@@ -18,6 +18,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::cursor::{CURSOR, REMOVED, TEMPORARY};
+use super::error::{Context as _, SpoolError};
 use super::format::{SEGMENT_HEADER, SegmentHeader, parse_segment_header};
 use super::identity::IDENTITY;
 use super::salvage::SALVAGE;
@@ -44,15 +45,16 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn read(folder: &Path) -> io::Result<Listing> {
+    pub(super) fn read(folder: &Path) -> Result<Listing, SpoolError> {
         let mut listing = Listing::default();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
+        for entry in fs::read_dir(folder).context("read", folder)? {
+            let entry = entry.context("read", folder)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            match listing.add(folder, name, entry.file_type()?.is_file()) {
+            let added = entry.file_type().and_then(|kind| listing.add(folder, name, kind.is_file()));
+            match added {
                 // removed meanwhile by a running service
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                added => added?,
+                added => added.context("read", &entry.path())?,
             }
         }
         listing.foreign.sort_unstable();

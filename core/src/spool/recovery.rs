@@ -65,7 +65,7 @@ impl Spool {
             File::open(parent).and_then(|parent| parent.sync_all()).context("sync", parent)?;
         }
         reassign::redo(folder).context("finish the rewriting of ids in", folder)?;
-        let mut examined = Examined::read(folder, now).context("read", folder)?;
+        let mut examined = Examined::read(folder, now)?;
         let mut damages = Vec::new();
         for finding in std::mem::take(&mut examined.findings) {
             damages.extend(remedied(folder, finding));

@@ -60,7 +60,7 @@ impl Survey {
     /// Reads a shard's whole folder. While the service runs, a record being written may look torn; only damage
     /// confirmed by a second survey a moment later is real.
     pub fn take(folder: &Path) -> Result<Survey, SpoolError> {
-        let examined = Examined::read(folder, Instant::now()).context("read", folder)?;
+        let examined = Examined::read(folder, Instant::now())?;
         let aside = salvage::list(folder).context("read", folder)?;
         let mut survey = Survey {
             segments: examined.segments.len() as u64,
@@ -148,7 +148,7 @@ pub fn visit_records(
     folder: &Path,
     mut visit: impl FnMut(RecordView<'_>) -> ControlFlow<()>,
 ) -> Result<(), SpoolError> {
-    let listing = Listing::read(folder).context("read", folder)?;
+    let listing = Listing::read(folder)?;
     let acknowledged = match Cursor::load(folder) {
         Loaded::Whole(cursor) => cursor.acknowledged,
         Loaded::Missing | Loaded::Bad(_) => 0,

@@ -353,7 +353,8 @@ impl Cluster {
         let keys: Vec<String> = self.nodes[from].command(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]);
         if !keys.is_empty() {
             let port = self.nodes[to].port().to_string();
-            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "60000", "KEYS"];
+            // a master that was promoted without the last commands may have a key of which the slot had moved away
+            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "60000", "REPLACE", "KEYS"];
             words.extend(keys.iter().map(String::as_str));
             self.nodes[from].command::<String>(&words);
         }

@@ -46,8 +46,8 @@ pub(super) enum Found {
     Nothing,
     /// Both fields; a missing one is empty.
     Hash(Hash),
-    /// Another type.
-    OtherType,
+    /// Another type, or one without permission to read it: what Redis says.
+    OtherType(String),
     /// A body too large to be read.
     TooLarge {
         /// Its `fetched_at`, or a placeholder for it.
@@ -134,7 +134,7 @@ impl Held {
     /// untouched.
     pub(super) fn found(&mut self, found: &Found, now_us: i64) -> Result<(), UnreadableBody> {
         let was_foreign = self.body.is_foreign();
-        self.is_other_type = *found == Found::OtherType;
+        self.is_other_type = matches!(found, Found::OtherType(_));
         let taken = match found {
             Found::Nothing => self.body.found_at(now_us, self.ticker.as_str(), None),
             Found::Hash(hash) => {
@@ -142,7 +142,7 @@ impl Held {
             }
             Found::TooLarge { fetched_at } => Err(self.body.found_too_large(fetched_at)),
             // an empty text is never a valid body
-            Found::OtherType => self.body.found_at(now_us, self.ticker.as_str(), Some(("", ""))),
+            Found::OtherType(_) => self.body.found_at(now_us, self.ticker.as_str(), Some(("", ""))),
         };
         if was_foreign { Ok(()) } else { taken }
     }

@@ -13,6 +13,7 @@ use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::time::iso_utc;
 
 use super::pending::{Cells, Newest, News, NewsOrigin};
+use crate::observation::SnapshotKind;
 use crate::wall_clock::unix_micros;
 use crate::writer::store::resp::{Commands, id_text};
 
@@ -188,6 +189,15 @@ fn set_fields(map: &str, fields: &[(&str, &Bytes)], commands: &mut Commands) {
 }
 
 impl News {
+    /// Returns the key of one of the two hashes.
+    pub(super) fn key(&self, kind: SnapshotKind) -> Option<&str> {
+        match kind {
+            SnapshotKind::Latest => Some(&self.destination.latest),
+            SnapshotKind::Map => self.destination.map.as_deref(),
+            SnapshotKind::Rest => None,
+        }
+    }
+
     /// Adds the command that writes the newest event; returns the number of events, 0 or 1. A board's last frame is
     /// written with the board.
     pub(super) fn write_newest(&self, commands: &mut Commands) -> usize {

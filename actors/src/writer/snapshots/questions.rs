@@ -62,7 +62,7 @@ pub(super) fn text(reply: &Reply<'_>) -> Option<String> {
 /// unreadable, like a missing one.
 pub(super) fn body(reply: &Reply<'_>) -> Result<Found, StoreFault> {
     let parts = match reply {
-        Reply::Error(text) => return key_fault(text).map(|_| Found::OtherType),
+        Reply::Error(text) => return key_fault(text).map(Found::OtherType),
         Reply::Array(Some(parts)) => &parts[..],
         other => return Err(StoreFault::answered(other)),
     };

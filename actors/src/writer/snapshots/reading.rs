@@ -217,6 +217,10 @@ fn take_in(bodies: &mut Bodies, key: &str, found: &Found, ahead: &mut LogThrottl
         scope.observations.distrusted(Distrust::TooLarge).add(1);
     }
     if let Err(unreadable) = taken {
-        warn!(scope.log, "rest body left alone"; "key" => key, "error" => %unreadable);
+        let error = match found {
+            Found::OtherType(text) => text.clone(),
+            _ => unreadable.to_string(),
+        };
+        warn!(scope.log, "rest body left alone"; "key" => key, "error" => error);
     }
 }

@@ -47,7 +47,7 @@ impl Flush {
                         }
                         BodyAnswer::Conflict => conflicts.push(key),
                         BodyAnswer::NoScript => unwritten.push(key),
-                        BodyAnswer::Refused(text) => self.note_refused(&text),
+                        BodyAnswer::Refused(text) => self.note_refused(&key, &text),
                     }
                 }
             }

@@ -67,17 +67,17 @@ impl Flush {
         }
         let left_out = self.cells_without_room(wanted.iter().map(|(_, news)| *news)).await?;
         let (mut batch, mut refused) = (Batch::default(), Vec::new());
-        for (at, news) in wanted {
-            let cells = self.sessions.write_cells(news, &left_out, &mut batch.commands);
+        for (at, one) in wanted {
+            let cells = self.sessions.write_cells(one, &left_out, &mut batch.commands);
             batch.close(at, SnapshotKind::Map, cells);
-            let latest = news.write_newest(&mut batch.commands);
+            let latest = one.write_newest(&mut batch.commands);
             batch.close(at, SnapshotKind::Latest, latest);
             if batch.commands.bytes().len() >= CHUNK {
-                self.send(&batch, &mut refused).await?;
+                self.send(news, &batch, &mut refused).await?;
                 batch.clear();
             }
         }
-        self.send(&batch, &mut refused).await?;
+        self.send(news, &batch, &mut refused).await?;
         // a map that was not written has no session here
         for (at, _) in refused.iter().filter(|(_, kind)| *kind == SnapshotKind::Map) {
             self.sessions.forget(&news[*at]);
@@ -90,6 +90,7 @@ impl Flush {
     /// Sends commands and counts what they wrote; adds the hashes refused because of their key to `refused`.
     async fn send(
         &mut self,
+        news: &[News],
         batch: &Batch,
         refused: &mut Vec<(usize, SnapshotKind)>,
     ) -> Result<(), StoreFault> {
@@ -109,8 +110,9 @@ impl Flush {
         let mut faults = faults.into_iter().peekable();
         for part in &batch.parts {
             let mut is_refused = false;
+            let key = news.get(part.news).and_then(|news| news.key(part.kind)).unwrap_or_default();
             while let Some((_, text)) = faults.next_if(|(at, _)| *at < part.end) {
-                self.note_refused(&text);
+                self.note_refused(key, &text);
                 is_refused = true;
             }
             if is_refused {
@@ -122,10 +124,10 @@ impl Flush {
         Ok(())
     }
 
-    pub(super) fn note_refused(&mut self, text: &str) {
+    pub(super) fn note_refused(&mut self, key: &str, text: &str) {
         self.observed().troubles.of(SnapshotTrouble::Refused).add(1);
         if self.refused.is_due(Instant::now()) {
-            warn!(self.scope.log, "snapshot refused"; "error" => text);
+            warn!(self.scope.log, "snapshot refused"; "key" => key, "error" => text);
         }
     }
 }
