@@ -26,12 +26,6 @@ impl RestQuery {
         query
     }
 
-    /// Returns the parameters as a client takes them.
-    #[must_use]
-    pub fn pairs(&self) -> Vec<(&str, &str)> {
-        self.pairs.iter().map(|(name, value)| (*name, value.as_str())).collect()
-    }
-
     /// Adds a parameter.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.pairs.push((name, value.into()));

@@ -80,6 +80,6 @@ mod tests {
         assert_eq!(asked(&targets), [Some(news.clone()), Some(price.clone()), lit, None]);
         assert_eq!(asked(&Targets::WholeMarket), [Some(news), Some(price), None, None]);
         let query = of_channels(topics.iter(), &targets)[0].newest(7).unwrap();
-        assert_eq!(query.pairs(), [("limit", "7")]);
+        assert_eq!(query.pairs, [("limit", "7".to_owned())]);
     }
 }

@@ -215,7 +215,7 @@ impl Course {
     }
 
     async fn get(&self, query: &RestQuery) -> Result<bytes::Bytes, AuditAnswer> {
-        let answer = self.client.get(Purpose::Audit, &query.path, &query.pairs()).await;
+        let answer = self.client.get(Purpose::Audit, query).await;
         let answer = answer.map_err(|error| self.without_answer(query, &error))?;
         if answer.usage == TokenUsage::default() {
             return Err(AuditAnswer::Nothing(NoEvidence::NoUsage));

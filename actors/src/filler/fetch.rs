@@ -58,7 +58,7 @@ pub fn open(
     Ok(Rc::new(move |query: RestQuery| {
         let client = Rc::clone(&client);
         Box::pin(async move {
-            let answer = client.get(Purpose::Fill, &query.path, &query.pairs()).await;
+            let answer = client.get(Purpose::Fill, &query).await;
             answer.map(|answer| answer.body).map_err(|error| fault(&error))
         })
     }))

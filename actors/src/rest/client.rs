@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 use uw_websocket_core::request_budget::{BudgetVerdict, NotNow, Pause, Purpose, TokenUsage};
 use uw_websocket_core::rest_endpoint::RestEndpoint;
+use uw_websocket_core::rest_query::RestQuery;
 use uw_websocket_core::settings::Secret;
 use uw_websocket_core::time::millis;
 
@@ -119,43 +120,33 @@ impl RestClient {
         Ok(RestClient { client, base, token, authorization, limiter, observation, log })
     }
 
-    /// Asks for `path`, which begins with `/api/`, when it is its turn.
+    /// Sends a request, of which the path begins with `/api/`, when it is its turn.
     ///
     /// Waits for the budget up to a minute, or longer for the limit per minute. A failure is retried by the caller.
-    pub async fn get(
-        &self,
-        purpose: Purpose,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<RestAnswer, RestError> {
+    pub async fn get(&self, purpose: Purpose, query: &RestQuery) -> Result<RestAnswer, RestError> {
         let turn = self.limiter.rest(purpose).await.map_err(RestError::NotNow)?;
-        let (verdict, judged) = match self.exchange(&turn, path, query).await {
+        let (verdict, judged) = match self.exchange(&turn, query).await {
             Ok(reply) => self.judge(reply),
             Err(error) => (BudgetVerdict::Failed, Err(error)),
         };
-        let next = self.finish(turn, path, &verdict, judged.as_ref().err());
+        let next = self.finish(turn, &query.path, &verdict, judged.as_ref().err());
         judged.map_err(|error| match error {
             RestError::Limited { text, .. } => RestError::Limited { next, text },
             error => error,
         })
     }
 
-    /// Asks for `path` in the same way, and returns the answer as it is.
-    pub async fn ask(
-        &self,
-        purpose: Purpose,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<RestReply, RestError> {
+    /// Sends a request in the same way, and returns the answer as it is.
+    pub async fn ask(&self, purpose: Purpose, query: &RestQuery) -> Result<RestReply, RestError> {
         let turn = self.limiter.rest(purpose).await.map_err(RestError::NotNow)?;
-        let (verdict, error, replied) = match self.exchange(&turn, path, query).await {
+        let (verdict, error, replied) = match self.exchange(&turn, query).await {
             Ok(reply) => {
                 let (verdict, judged) = self.judge(reply.clone());
                 (verdict, judged.err(), Ok(reply))
             }
             Err(error) => (BudgetVerdict::Failed, Some(error.clone()), Err(error)),
         };
-        self.finish(turn, path, &verdict, error.as_ref());
+        self.finish(turn, &query.path, &verdict, error.as_ref());
         replied
     }
 
@@ -170,23 +161,18 @@ impl RestClient {
         redact(text, self.token.reveal())
     }
 
-    fn uri(&self, path: &str, query: &[(&str, &str)]) -> Result<Uri, RestError> {
+    fn uri(&self, RestQuery { path, pairs }: &RestQuery) -> Result<Uri, RestError> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
+        if !pairs.is_empty() {
+            url.query_pairs_mut().extend_pairs(pairs);
         }
         url.as_str().parse().map_err(|error| RestError::Failed(format!("{path}: {error}")))
     }
 
-    async fn exchange(
-        &self,
-        turn: &RestTurn,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<RestReply, RestError> {
+    async fn exchange(&self, turn: &RestTurn, query: &RestQuery) -> Result<RestReply, RestError> {
         let deadline = Instant::now() + WHOLE_TIMEOUT;
-        let uri = self.uri(path, query)?;
+        let uri = self.uri(query)?;
         let request = self.client.get(uri).insert_header((header::AUTHORIZATION, self.authorization.clone()));
         let mut response = match timeout(HEAD_TIMEOUT, request.send()).await {
             Ok(Ok(response)) => response,

@@ -13,6 +13,7 @@ use uw_websocket_actors::settings::{ActorSettings, RestSettings};
 use uw_websocket_core::channel::fill::{Fidelity, FillSource};
 use uw_websocket_core::plan::ConnectionPlan;
 use uw_websocket_core::request_budget::{Purpose, TokenUsage};
+use uw_websocket_core::rest_query::RestQuery;
 
 use super::report::{Finding, Report};
 use crate::cli::endpoints::{ChannelSource, of_channels};
@@ -66,7 +67,7 @@ async fn ask(
     let mut usage = None;
     for channel in channels {
         let Some((query, source)) = channel.newest(1).zip(channel.source) else { continue };
-        let asked = client.get(Purpose::Person, &query.path, &query.pairs()).await;
+        let asked = client.get(Purpose::Person, &query).await;
         report.add(&finding(channel.channel.name(), source, asked.as_ref().err()));
         match asked {
             Ok(answer) => usage = Some(answer.usage),
@@ -133,8 +134,9 @@ fn finding(channel: &str, source: &FillSource, error: Option<&RestError>) -> Fin
 /// Asks for a date long past, at the first endpoint that takes one.
 async fn look_back(client: &RestClient, channels: &[ChannelSource<'_>]) -> Option<Finding> {
     let symbol = channels.iter().find_map(|channel| channel.symbol.as_ref())?;
-    let path = format!("/api/stock/{symbol}/ohlc/1m");
-    let asked = client.get(Purpose::Person, &path, &[("date", LONG_PAST), ("limit", "1")]).await;
+    let pairs = vec![("date", LONG_PAST.to_owned()), ("limit", "1".to_owned())];
+    let query = RestQuery { path: format!("/api/stock/{symbol}/ohlc/1m"), pairs };
+    let asked = client.get(Purpose::Person, &query).await;
     Some(match asked {
         Err(RestError::LookBack { earliest: Some(day), .. }) => {
             Finding::fine("look-back", format!("the plan has data since {day}"))

@@ -12,6 +12,7 @@ use uw_websocket_actors::settings::RestSettings;
 use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::channel::fill::{Ask, FillSource};
 use uw_websocket_core::request_budget::Purpose;
+use uw_websocket_core::rest_query::RestQuery;
 use uw_websocket_core::time::iso_utc;
 
 use super::feed::{FeedSeen, SeenEvent};
@@ -52,7 +53,7 @@ pub(super) async fn ask(
     let mut asker = Asker { client, folder, encodings, without_usage: 0, exit };
     for channel in channels {
         let Some((query, source)) = channel.newest(usize::MAX).zip(channel.source) else { continue };
-        let Some(body) = asker.get(source.name(), &query.path, &query.pairs()).await else {
+        let Some(body) = asker.get(source.name(), &query).await else {
             if asker.exit == Exit::Clean {
                 continue;
             }
@@ -74,9 +75,9 @@ pub(super) async fn ask(
 
 impl Asker<'_> {
     /// Sends a request, records its answer, and returns the body of a good one.
-    async fn get(&mut self, name: &str, path: &str, query: &[(&str, &str)]) -> Option<Vec<u8>> {
+    async fn get(&mut self, name: &str, query: &RestQuery) -> Option<Vec<u8>> {
         let begun = Instant::now();
-        let reply = match self.client.ask(Purpose::Person, path, query).await {
+        let reply = match self.client.ask(Purpose::Person, query).await {
             Ok(reply) => reply,
             Err(error) => {
                 self.folder.say(name, &error.to_string());
@@ -85,8 +86,8 @@ impl Asker<'_> {
             }
         };
         let elapsed = begun.elapsed().as_millis();
-        let mut head = format!("GET {path}");
-        for (nth, (name, value)) in query.iter().enumerate() {
+        let mut head = format!("GET {}", query.path);
+        for (nth, (name, value)) in query.pairs.iter().enumerate() {
             // writing to a `String` cannot fail
             write!(head, "{}{name}={value}", if nth == 0 { '?' } else { '&' }).ok();
         }
@@ -169,9 +170,9 @@ impl Asker<'_> {
             ("its milliseconds", older, [(newer, &*before), (older, &*ms)]),
             ("a millisecond later", older, [(newer, &*before), (older, &*next_ms)]),
         ] {
-            let mut asked = query.pairs();
-            asked.extend(bounds);
-            let Some(body) = self.get(name, &query.path, &asked).await else { continue };
+            let mut asked = query.clone();
+            bounds.into_iter().for_each(|(name, value)| asked.set(name, value));
+            let Some(body) = self.get(name, &asked).await else { continue };
             let answer = rows::page(&body, source.time);
             let found = match answer {
                 Some((rows, count)) if rows.iter().any(|other| other.id == row.id) => {
@@ -182,16 +183,15 @@ impl Asker<'_> {
             };
             self.folder.say(&format!("{name} {edge}"), &format!("{subject}: {found}"));
         }
-        self.above_limit(source, &query.path, &query.pairs()).await;
+        self.above_limit(source, query).await;
     }
 
-    async fn above_limit(&mut self, source: &FillSource, path: &str, query: &[(&str, &str)]) {
+    async fn above_limit(&mut self, source: &FillSource, mut query: RestQuery) {
         let above = (source.limit + 1).to_string();
-        let query: Vec<(&str, &str)> = query
-            .iter()
-            .map(|(name, value)| (*name, if *name == "limit" { &*above } else { *value }))
-            .collect();
-        let Some(body) = self.get(source.name(), path, &query).await else { return };
+        for (_, value) in query.pairs.iter_mut().filter(|(name, _)| *name == "limit") {
+            value.clone_from(&above);
+        }
+        let Some(body) = self.get(source.name(), &query).await else { return };
         let count = rows::page(&body, source.time).map_or(0, |(_, count)| count);
         self.folder.say(&format!("{} limit", source.name()), &format!("of {above} asked for {count} came"));
     }
@@ -216,9 +216,10 @@ impl Asker<'_> {
         let margin_ms = if is_same_time { 0 } else { source.margin_ms };
         let (from_ms, to_ms) = (first.at_us / 1_000 + 1, last.at_us / 1_000);
         let (from, to) = (from_ms.saturating_sub(margin_ms).to_string(), (to_ms + margin_ms).to_string());
-        let mut asked = query.pairs();
-        asked.extend([(newer, &*from), (older, &*to)]);
-        let Some(body) = self.get(source.name(), &query.path, &asked).await else { return };
+        let mut asked = query;
+        asked.set(newer, from);
+        asked.set(older, to);
+        let Some(body) = self.get(source.name(), &asked).await else { return };
         let Some((rows, _)) = rows::page(&body, source.time) else { return };
         // the edges are of unknown inclusion
         let is_within = |at_us: u64| at_us / 1_000 > from_ms && at_us / 1_000 < to_ms;

@@ -89,11 +89,15 @@ fn client(port: u16) -> (RestClient, Arc<RestObservation>) {
     (RestClient::new(&settings, Arc::clone(&observation), log).unwrap(), observation)
 }
 
+fn query(path: &str) -> RestQuery {
+    RestQuery { path: path.to_owned(), pairs: Vec::new() }
+}
+
 /// What one request comes to with a server that does this.
 fn get(act: Act) -> Result<RestAnswer, RestError> {
     actix_rt::System::new().block_on(async {
         let (port, _) = server(vec![act]).await;
-        client(port).0.get(Purpose::Fill, PATH, &[]).await
+        client(port).0.get(Purpose::Fill, &query(PATH)).await
     })
 }
 
@@ -118,8 +122,10 @@ fn a_request_has_the_token_in_its_header_and_an_answer_its_bytes_and_usage() {
         let head = "200 OK\r\nx-uw-daily-req-count: 7\r\nx-uw-token-req-limit: 15000";
         let (port, heads) = server(vec![answer(head, body)]).await;
         let (client, observation) = client(port);
-        let query = [("ticker_symbol", "SPY,BRK.B"), ("newer_than", "1 &")];
-        let answer = client.get(Purpose::Fill, PATH, &query).await.unwrap();
+        let mut query = query(PATH);
+        query.set("ticker_symbol", "SPY,BRK.B");
+        query.set("newer_than", "1 &");
+        let answer = client.get(Purpose::Fill, &query).await.unwrap();
         assert_eq!((&answer.body[..], answer.status), (body, 200));
         assert_eq!((answer.usage.day_count, answer.usage.day_limit), (Some(7), Some(15_000)));
         let head = heads.borrow()[0].to_lowercase();
@@ -152,7 +158,7 @@ fn a_redirect_is_not_followed() {
         let (elsewhere, visits) = server(vec![answer("200 OK", b"{}")]).await;
         let location = format!("302 Found\r\nlocation: http://127.0.0.1:{elsewhere}/?t=hid%2Fden-token");
         let (port, _) = server(vec![answer(&location, b"")]).await;
-        let error = client(port).0.get(Purpose::Fill, PATH, &[]).await.unwrap_err();
+        let error = client(port).0.get(Purpose::Fill, &query(PATH)).await.unwrap_err();
         assert_eq!(error.fault(), RestFault::Retryable);
         assert!(
             error.to_string().contains(&format!("a redirect to http://127.0.0.1:{elsewhere}/?t=***")),
@@ -226,9 +232,9 @@ fn a_refused_token_stops_rest_and_is_not_shown() {
         let body = "no hid/den-token and no hid%2Fden-token here";
         let (port, heads) = server(vec![answer("401 X", body.as_bytes())]).await;
         let (client, observation) = client(port);
-        let error = client.get(Purpose::Fill, "/api/news/headlines", &[]).await.unwrap_err();
+        let error = client.get(Purpose::Fill, &query("/api/news/headlines")).await.unwrap_err();
         assert_eq!(error, RestError::Unauthorised("no *** and no *** here".to_owned()));
-        let error = client.get(Purpose::Person, PATH, &[]).await.unwrap_err();
+        let error = client.get(Purpose::Person, &query(PATH)).await.unwrap_err();
         let RestError::NotNow(NotNow { why: Pause::Unauthorised, .. }) = error else { panic!("{error}") };
         assert_eq!(heads.borrow().len(), 1);
         assert_eq!(observation.endpoint(RestEndpoint::News).of(RestResult::Unauthorised).get(), 1);
@@ -257,7 +263,10 @@ fn five_failures_in_a_row_open_the_breaker() {
         let (client, observation) = client(port);
         for _ in 0..5 {
             assert!(observation.remaining(Purpose::Fill) > Some(0));
-            assert_eq!(client.get(Purpose::Fill, PATH, &[]).await.unwrap_err().fault(), RestFault::Retryable);
+            assert_eq!(
+                client.get(Purpose::Fill, &query(PATH)).await.unwrap_err().fault(),
+                RestFault::Retryable
+            );
         }
         assert_eq!(observation.remaining(Purpose::Fill), Some(0));
         assert_eq!(observation.endpoint(RestEndpoint::OptionTrades).of(RestResult::Failed).get(), 5);
@@ -270,12 +279,12 @@ fn a_reply_is_returned_as_it_is_and_counts_like_an_answer() {
         let (port, _) =
             server(vec![answer("422 X\r\nx-some: a", b"{\"msg\":1}"), answer("401 X", b"")]).await;
         let (client, observation) = client(port);
-        let reply = client.ask(Purpose::Person, PATH, &[]).await.unwrap();
+        let reply = client.ask(Purpose::Person, &query(PATH)).await.unwrap();
         assert_eq!((reply.status.as_u16(), &reply.body[..]), (422, &b"{\"msg\":1}"[..]));
         assert_eq!(body::text(&reply.headers, "x-some"), Some("a"));
         assert_eq!(client.judged(reply).unwrap_err().fault(), RestFault::Defect);
         assert_eq!(observation.endpoint(RestEndpoint::OptionTrades).of(RestResult::Refused).get(), 1);
-        client.ask(Purpose::Person, PATH, &[]).await.unwrap();
+        client.ask(Purpose::Person, &query(PATH)).await.unwrap();
         assert_eq!(observation.remaining(Purpose::Person), Some(0));
     });
 }
@@ -290,7 +299,7 @@ fn the_request_goes_through_the_tunnel_of_a_proxy() {
         let connector = awc::Connector::new().connector(FeedDialer::new(DIAL_TIMEOUT, Some(proxy)));
         client.client = awc::Client::builder().connector(connector).finish();
         client.base = "http://vendor.invalid".parse().unwrap();
-        assert_eq!(client.get(Purpose::Fill, PATH, &[]).await.unwrap().body, "{}");
+        assert_eq!(client.get(Purpose::Fill, &query(PATH)).await.unwrap().body, "{}");
         let heads = heads.borrow();
         assert!(heads[0].starts_with("CONNECT vendor.invalid:80 ") && !heads[0].contains("den-token"));
         assert!(heads[1].starts_with("GET /api/option-trades HTTP/1.1\r\n"), "{}", heads[1]);
@@ -359,7 +368,7 @@ fn handshakes_and_rest_requests_are_counted_within_the_limit_in_any_minute() {
             })
         });
         while begin.elapsed() < Duration::from_secs(900) {
-            rest.get(Purpose::Fill, PATH, &[]).await.unwrap();
+            rest.get(Purpose::Fill, &query(PATH)).await.unwrap();
         }
         for attempt in attempts {
             attempt.await.unwrap();
