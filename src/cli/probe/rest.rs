@@ -171,7 +171,9 @@ impl Asker<'_> {
             ("a millisecond later", older, [(newer, &*before), (older, &*next_ms)]),
         ] {
             let mut asked = query.clone();
-            bounds.into_iter().for_each(|(name, value)| asked.set(name, value));
+            for (name, value) in bounds {
+                asked.set(name, value);
+            }
             let Some(body) = self.get(name, &asked).await else { continue };
             let answer = rows::page(&body, source.time);
             let found = match answer {
