@@ -34,6 +34,7 @@ use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::thread_deaths::ThreadDeaths;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
 use uw_websocket_core::event::{Channel, ChannelIndex};
@@ -238,8 +239,10 @@ impl Service {
         let mut places = ledger_places(settings, self.address.clone());
         places.peers = self.handover.take_over_peers(&gate).await;
         let log = self.log.new(o!("component" => "ledger"));
-        let recorder =
+        let mut recorder =
             ledger::open(places, (&self.plans, &self.shards), gate.clone(), &self.observations, log).await;
+        // before anything is received: events of ours make those of former owners late
+        recorder.tick(unix_micros()).await;
         let gaps = recorder.tracker.clone();
         let (observations, log) =
             (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));

@@ -1,4 +1,5 @@
-//! Direction is enforced: crates depend downwards, no files of a crate import each other in a circle, no file is long.
+//! Direction is enforced: crates depend downwards, no files of a crate import each other in a circle, no file is long;
+//! and the name of a type says which one it is.
 #![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -213,6 +214,39 @@ fn crates_depend_downwards() {
         let ours = dependencies(manifest).into_iter().filter(|name| name.starts_with("uw-websocket"));
         assert_eq!(ours.collect::<Vec<_>>(), expected, "{manifest}");
     }
+}
+
+/// The types of a file that other modules can use.
+fn types(file: &Path) -> BTreeSet<String> {
+    let is_shared = |visibility: &syn::Visibility| match visibility {
+        syn::Visibility::Public(_) => true,
+        syn::Visibility::Restricted(to) => to.path.is_ident("crate"),
+        syn::Visibility::Inherited => false,
+    };
+    let name = |item: &syn::Item| {
+        let (visibility, name) = match item {
+            syn::Item::Struct(item) => (&item.vis, &item.ident),
+            syn::Item::Enum(item) => (&item.vis, &item.ident),
+            syn::Item::Trait(item) => (&item.vis, &item.ident),
+            syn::Item::Type(item) => (&item.vis, &item.ident),
+            _ => return None,
+        };
+        is_shared(visibility).then(|| name.to_string())
+    };
+    let parsed = syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap();
+    parsed.items.iter().filter_map(name).collect()
+}
+
+#[test]
+fn a_type_that_several_modules_know_has_a_name_of_its_own() {
+    let mut known: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for file in ["core/src", "actors/src", "simulator/src", "src"].into_iter().flat_map(source_files) {
+        for name in types(&file) {
+            let other = known.insert(name.clone(), file.clone());
+            assert_eq!(other, None, "{} has a `{name}` as well", file.display());
+        }
+    }
+    assert!(known.len() > 300, "{} types", known.len());
 }
 
 #[test]

@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason};
+use uw_websocket_actors::ledger::left_queue::LateTally;
 use uw_websocket_actors::ledger::losses::FOLLOWS_WITHIN;
 use uw_websocket_actors::ledger::publisher::{GapPublisher, gap_of};
 use uw_websocket_actors::ledger::recorder::GapRecorder;
@@ -29,6 +30,7 @@ use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::event::{Channel, EntryId, Family, Topic};
+use uw_websocket_core::fixtures::{event, route};
 use uw_websocket_core::plan::ConnectionPlan;
 
 use crate::yardstick::{has_passed, stretched};
@@ -223,6 +225,37 @@ async fn die_during_a_loss(address: &Address, prefix: &str, folder: Option<&Path
     let losses: Vec<&Gap> = gaps.iter().filter(|gap| gap.reason == GapReason::SpoolFull).collect();
     assert_eq!(losses, [&loss(1, 3).with_events(2)], "dead after {polls} polls");
     has_ended
+}
+
+/// Once late events may be written, the ledger has them whoever follows: here a process on another disk.
+async fn die_during_an_announcement(
+    address: &Address,
+    prefix: &str,
+    folder: Option<&Path>,
+    polls: usize,
+) -> bool {
+    let mut first = Process::start(address.clone(), prefix, folder).await;
+    let mut late = LateTally::default();
+    late.add(&event(&route(0, Vec::new()), "{}", 0));
+    let announcement = first.recorder.tracker.announce(&late, "");
+    let has_ended = polled(first.tick(), polls).await;
+    let may_be_written = first.recorder.tracker.is_kept(announcement, Duration::ZERO).await;
+    assert!(may_be_written || !has_ended);
+    drop(first);
+    spawn_blocking(|| ()).await.unwrap();
+
+    let mut second = Process::start(address.clone(), prefix, None).await;
+    second.tick().await;
+    second.close(PATIENCE).await;
+    let gaps = stream(address, prefix).await;
+    let found = gaps.iter().filter(|gap| gap.reason == GapReason::Late && gap.events == Some(1)).count();
+    assert!(found == 1 || (found == 0 && !may_be_written), "dead after {polls} polls: {gaps:#?}");
+    has_ended
+}
+
+#[test]
+fn late_events_whose_ledger_dies_at_any_step_are_not_written_or_recorded() {
+    die_at_every_step(die_during_an_announcement);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use uw_websocket_core::event::{Channel, Family, Symbol, Topic};
 use crate::events::{EventMaker, Sample, Scene};
 use crate::misbehaviour::Alteration;
 use crate::options::{SimulatorOptions, Spread};
-use crate::rest::history::{History, Oddities, Origin};
+use crate::rest::history::{FeedHistory, Oddities, Origin};
 use crate::session::{Room, Session};
 
 /// Unwritten bytes at which a session takes no more events: enough for a large write, and few enough to stay in the
@@ -81,7 +81,7 @@ pub(super) struct Feed {
     /// Whether further events are of the same instant.
     is_crowded: bool,
     /// The events that REST has; without REST, topics that no session can take have no events.
-    history: Option<History>,
+    history: Option<FeedHistory>,
 }
 
 impl Feed {
@@ -103,7 +103,7 @@ impl Feed {
             duplicates: 0,
             amendments: 0,
             is_crowded: false,
-            history: options.rest.as_ref().map(|rest| History::new(rest.history_bytes)),
+            history: options.rest.as_ref().map(|rest| FeedHistory::new(rest.history_bytes)),
         }
     }
 
@@ -346,7 +346,7 @@ impl Feed {
     }
 
     /// The events that REST has.
-    pub(super) fn history(&self) -> Option<&History> {
+    pub(super) fn history(&self) -> Option<&FeedHistory> {
         self.history.as_ref()
     }
 

@@ -22,7 +22,7 @@ use crate::pacing;
 use crate::playback;
 use crate::rest::desk::{RestCounts, RestDesk, RestRequest};
 use crate::rest::faults::RestFault;
-use crate::rest::history::{Generated, History};
+use crate::rest::history::{FeedHistory, Generated};
 use crate::rest::limits::RestLimits;
 use crate::server;
 use crate::session::Ending;
@@ -149,14 +149,14 @@ impl SimulatorHandle {
     /// Returns the events of the history in the order in which they were made; without a REST API there is none.
     #[must_use]
     pub fn generated(&self) -> Vec<Generated> {
-        self.call(|hub| hub.feed.borrow().history().map(History::generated).unwrap_or_default())
+        self.call(|hub| hub.feed.borrow().history().map(FeedHistory::generated).unwrap_or_default())
     }
 
     /// Returns the totals of the REST API since startup.
     #[must_use]
     pub fn rest_counts(&self) -> RestCounts {
         self.call(|hub| {
-            let forgotten = hub.feed.borrow().history().map_or(0, History::forgotten);
+            let forgotten = hub.feed.borrow().history().map_or(0, FeedHistory::forgotten);
             hub.rest.as_ref().map(|rest| rest.counts(forgotten)).unwrap_or_default()
         })
     }

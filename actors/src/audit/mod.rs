@@ -13,7 +13,9 @@ use slog::{Logger, debug, error, info, warn};
 use uw_websocket_core::audit::blind::Blind;
 use uw_websocket_core::audit::evidence::{self, NoEvidence, Pages};
 use uw_websocket_core::audit::hours::Hours;
-use uw_websocket_core::audit::question::{Asked, AuditAnswer, AuditQuestion, Notice, ReceivedEvents, Unseen};
+use uw_websocket_core::audit::question::{
+    AuditAnswer, AuditQuestion, EvidenceWanted, Notice, ReceivedEvents, Unseen,
+};
 use uw_websocket_core::audit::{AuditSubject, HOUR_US, series};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::request_budget::{Purpose, TokenUsage};
@@ -174,16 +176,16 @@ impl Course {
             return AuditAnswer::Nothing(NoEvidence::NoRows);
         };
         let answer = match &question.asked {
-            Asked::Sums => {
+            EvidenceWanted::Sums => {
                 let query = subject.ticker().map(evidence::sums_query);
                 self.read(query, |body| evidence::sums(body).map(AuditAnswer::Sums)).await
             }
-            Asked::Rows { from_us, to_us } => self.rows(Pages::new(subject, *from_us, *to_us)).await,
-            Asked::Minutes { hour_us } => {
+            EvidenceWanted::Rows { from_us, to_us } => self.rows(Pages::new(subject, *from_us, *to_us)).await,
+            EvidenceWanted::Minutes { hour_us } => {
                 let query = series::day_query(subject, *hour_us);
                 self.read(query, |body| series::day(subject, *hour_us, body).map(AuditAnswer::Minutes)).await
             }
-            Asked::Newest => {
+            EvidenceWanted::Newest => {
                 let query = series::newest_query(subject);
                 self.read(query, |body| series::newest(subject, body).map(AuditAnswer::Newest)).await
             }

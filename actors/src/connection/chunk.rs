@@ -25,7 +25,7 @@ pub enum ReadError {
 }
 
 /// The reaction requested by the control frames of a chunk.
-pub enum Asked {
+pub enum Reaction {
     /// No reaction.
     Nothing,
     /// A pong with this content.

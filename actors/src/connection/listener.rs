@@ -19,7 +19,7 @@ use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::plan::ConnectionPlan;
 
 use super::attempts::Attempts;
-use super::chunk::{Asked, CHUNK, ReadError, Remainder, closed, next_chunk};
+use super::chunk::{CHUNK, Reaction, ReadError, Remainder, closed, next_chunk};
 use super::decoder::{Decoded, FrameDecoder};
 use super::forwarder::Forwarder;
 use super::pace::ReadPace;
@@ -236,13 +236,13 @@ impl Listener {
                 return End::Early;
             }
             match asked {
-                Asked::Nothing => {}
-                Asked::Pong(content) => {
+                Reaction::Nothing => {}
+                Reaction::Pong(content) => {
                     if let Some(end) = self.send(socket, ws::Message::Pong(content)).await {
                         return end;
                     }
                 }
-                Asked::Close(reason) => return lost(self.connector.redact(&closed(reason))),
+                Reaction::Close(reason) => return lost(self.connector.redact(&closed(reason))),
             }
             if let Err(error) = read {
                 return self.unreadable(&error);
@@ -307,8 +307,8 @@ impl Listener {
     }
 
     /// Processes a chunk up to a close frame, completely before any answer is sent: sending may fail.
-    fn accept(&mut self, chunk: &mut Vec<Incoming>, read_at: ReadAt, session: &mut FeedSession) -> Asked {
-        let mut asked = Asked::Nothing;
+    fn accept(&mut self, chunk: &mut Vec<Incoming>, read_at: ReadAt, session: &mut FeedSession) -> Reaction {
+        let mut asked = Reaction::Nothing;
         for incoming in chunk.drain(..) {
             match incoming {
                 Incoming::Text(frame) => self.accept_text(&frame, read_at, session),
@@ -317,8 +317,8 @@ impl Listener {
                 }
                 Incoming::Pong => session.pong(),
                 // only the last of several pings needs an answer (RFC 6455 §5.5.3)
-                Incoming::Ping(content) => asked = Asked::Pong(content),
-                Incoming::Close(reason) => return Asked::Close(reason),
+                Incoming::Ping(content) => asked = Reaction::Pong(content),
+                Incoming::Close(reason) => return Reaction::Close(reason),
             }
         }
         asked

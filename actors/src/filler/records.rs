@@ -49,7 +49,7 @@ pub struct FillRecords {
 
 /// Whether rows reached Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum RowsOutcome {
     /// All of them.
     Stored,
     /// None: the stream is past their IDs.
@@ -289,7 +289,7 @@ impl FillRecords {
         (job, source): (&FillJob, &str),
         rows: &[FetchedRow],
         writing: &BatchWriting,
-    ) -> Result<Written, StoreFault> {
+    ) -> Result<RowsOutcome, StoreFault> {
         let (gap, cap) = (job.gap.to_string(), maxlen.to_string());
         let mut commands = Commands::default();
         commands.command(&[b"MULTI"]);
@@ -305,12 +305,14 @@ impl FillRecords {
         commands.command(&[b"EXEC"]);
         let refused = self.store.connection().await?.transact(&commands).await?;
         Ok(match refused.first() {
-            None => Written::Stored,
+            None => RowsOutcome::Stored,
             Some(first) if first.refusal == Refusal::IdTooSmall => match rows.last() {
-                Some(row) if self.has_row(stream, job, source, row, writing.last()).await? => Written::Stored,
-                _ => Written::Passed,
+                Some(row) if self.has_row(stream, job, source, row, writing.last()).await? => {
+                    RowsOutcome::Stored
+                }
+                _ => RowsOutcome::Passed,
             },
-            Some(first) => Written::Refused(first.text.clone()),
+            Some(first) => RowsOutcome::Refused(first.text.clone()),
         })
     }
 

@@ -14,7 +14,7 @@ use uw_websocket_core::time::iso_utc;
 
 use super::edges;
 use super::fetch::FetchFault;
-use super::records::Written;
+use super::records::RowsOutcome;
 use super::state::{Active, After, Work};
 use crate::wall_clock::unix_micros;
 use crate::writer::store::fault::StoreFault;
@@ -209,12 +209,12 @@ impl Work {
         let written =
             self.records.write((&stream, maxlen), (job, source.name()), &batch.rows, &writing).await;
         match written {
-            Ok(Written::Stored) => self.archiving.hand_over(&job.topic, &batch.rows, &writing),
-            Ok(Written::Passed) => {
+            Ok(RowsOutcome::Stored) => self.archiving.hand_over(&job.topic, &batch.rows, &writing),
+            Ok(RowsOutcome::Passed) => {
                 job.forget_writing();
                 return Ok(After::Stays);
             }
-            Ok(Written::Refused(text)) => {
+            Ok(RowsOutcome::Refused(text)) => {
                 job.writing = None;
                 return self.end_early(job, Flaw::new(FillReason::Refused, text), now_us).await;
             }

@@ -1,10 +1,11 @@
-//! The value of the slot: a line for scripts, then the content as JSON.
+//! What stand-by and owner tell each other: an offer is a line that names it, then the content as JSON; a receipt is JSON.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
+use sha1::{Digest as _, Sha1};
 use thiserror::Error;
 use uw_websocket_core::event::{EntryId, Event, Symbol};
 use uw_websocket_core::spool::Record;
@@ -15,6 +16,8 @@ use crate::observation::Observations;
 pub const MAX_VALUE: usize = 16 * 1024 * 1024;
 /// Maximum number of events: more than any batch has.
 const MAX_EVENTS: usize = 65_536;
+/// Maximum size of a receipt that is read: two indexes of up to six characters for each of [`MAX_EVENTS`].
+pub const MAX_RECEIPT: usize = 1024 * 1024;
 /// Maximum length of a name, as of those in the ledger.
 const MAX_NAME: usize = 256;
 
@@ -29,55 +32,43 @@ pub enum MessageError {
     Json(#[from] serde_json::Error),
 }
 
-/// The first line of a value.
+/// The first line of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
+    /// The last owner on the disk of the events: the owner waits for the queue under this name, and the stand-by finds the
+    /// receipt under it, also in its next life.
+    pub queue: String,
+    /// Identifies the batch within the queue.
+    pub batch: String,
     /// The instance that offers.
     pub from: String,
-    /// Identifies the batch: its first ID, the time of receipt, its length.
-    pub batch: String,
-    /// Whether it is the receipt.
-    pub is_receipt: bool,
 }
 
 impl Head {
-    /// Returns the line of the offer, without its end.
+    /// Returns the line, without its end.
     #[must_use]
-    pub fn offered(&self) -> String {
-        format!("{} {} offered", self.from, self.batch)
-    }
-
-    /// Returns the line of the receipt, without its end.
-    #[must_use]
-    pub fn receipt(&self) -> String {
-        format!("{} {} stored", self.from, self.batch)
+    pub fn line(&self) -> String {
+        format!("{} {} {}", self.queue, self.batch, self.from)
     }
 
     /// Reads the line at the front of a value.
     pub fn of(value: &str) -> Result<(Head, &str), MessageError> {
         let (line, rest) = value.split_once('\n').unwrap_or((value, ""));
-        let words: Vec<&str> = line.splitn(3, ' ').collect();
-        let [from, batch, state] = words[..] else {
-            return Err(MessageError::Foreign("its first line names no batch"));
+        let words: Vec<&str> = line.split(' ').collect();
+        let [queue, batch, from] = words[..] else {
+            return Err(MessageError::Foreign("its first line names no batch of a queue"));
         };
-        if from.len() > MAX_NAME || batch.len() > MAX_NAME {
-            return Err(MessageError::Foreign("its names are longer than ours"));
+        if words.iter().any(|word| word.is_empty() || word.len() > MAX_NAME) {
+            return Err(MessageError::Foreign("its names are empty, or longer than ours"));
         }
-        let is_receipt = match state {
-            "offered" => false,
-            "stored" => true,
-            _ => return Err(MessageError::Foreign("its first line has no state")),
-        };
-        Ok((Head { from: from.to_owned(), batch: batch.to_owned(), is_receipt }, rest))
+        Ok((Head { queue: queue.to_owned(), batch: batch.to_owned(), from: from.to_owned() }, rest))
     }
 }
 
 /// A batch of late events.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OfferedBatch {
-    /// The last owner on the disk of the events, which the owner waits for under this name.
-    pub queue: String,
-    /// Time at which that one last held the lease, in Unix microseconds.
+    /// Time at which the last owner on the disk last held the lease, in Unix microseconds.
     pub since: u64,
     /// Whether nothing else is on its disk.
     pub is_last: bool,
@@ -97,8 +88,10 @@ pub struct OfferedEvent {
 }
 
 /// The answer of the owner.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct OwnerReceipt {
+    /// The batch.
+    pub batch: String,
     /// Indexes of events that were stored already, as received by another instance.
     pub doubles: BTreeSet<usize>,
     /// Indexes of events that the owner stores under IDs of its own and archives; empty if it has no archive.
@@ -147,11 +140,17 @@ impl OfferedEvent {
 }
 
 impl OfferedBatch {
+    /// Returns a name that the same events have in the next life too, and no others.
+    #[must_use]
+    pub fn name_of(json: &str) -> String {
+        BASE64_STANDARD.encode(Sha1::digest(json))
+    }
+
     /// Reads a batch, which any program may have written.
     pub fn parse(json: &str) -> Result<OfferedBatch, MessageError> {
         let batch: OfferedBatch = serde_json::from_str(json)?;
-        if batch.events.len() > MAX_EVENTS || batch.queue.len() > MAX_NAME {
-            return Err(MessageError::Foreign("it has more events than a batch, or a longer name"));
+        if batch.events.len() > MAX_EVENTS {
+            return Err(MessageError::Foreign("it has more events than a batch"));
         }
         Ok(batch)
     }
@@ -168,12 +167,27 @@ mod tests {
 
     #[test]
     fn a_head_comes_back_from_its_line() {
-        let head = Head { from: "vm-1".into(), batch: "5-0@7x3".into(), is_receipt: false };
-        assert_eq!(Head::of(&format!("{}\n{{}}", head.offered())).unwrap(), (head.clone(), "{}"));
-        assert_eq!(Head::of(&head.receipt()).unwrap().0, Head { is_receipt: true, ..head });
-        for foreign in ["", "one", "one two", "one two three", &format!("{} b offered", "x".repeat(300))] {
+        let head = Head { queue: "vm-1".into(), batch: "a9993e".into(), from: "vm-2".into() };
+        assert_eq!(Head::of(&format!("{}\n{{}}", head.line())).unwrap(), (head.clone(), "{}"));
+        assert_eq!(Head::of(&head.line()).unwrap().0, head);
+        for foreign in
+            ["", "one", "one two", "one  three", "one two three four", &format!("{} b c", "x".repeat(300))]
+        {
             assert!(Head::of(foreign).is_err(), "{foreign}");
         }
+    }
+
+    #[test]
+    fn batches_of_other_streams_have_other_names() {
+        let name = |channel: &str| {
+            let streams = vec![(None, "5-0".to_owned())];
+            let event =
+                OfferedEvent { channel: channel.into(), received_us: 5, streams, payload: "e30=".into() };
+            let batch = OfferedBatch { since: 1, is_last: false, events: vec![event] };
+            OfferedBatch::name_of(&serde_json::to_string(&batch).unwrap())
+        };
+        assert_eq!(name("price"), name("price"));
+        assert_ne!(name("price"), name("news"), "same ID, time of receipt and length");
     }
 
     #[test]
@@ -181,7 +195,7 @@ mod tests {
         let event = |streams: &str, payload: &str| {
             let event =
                 format!(r#"{{"channel":"price","received_us":1,"streams":{streams},"payload":"{payload}"}}"#);
-            let batch = format!(r#"{{"queue":"a","since":1,"is_last":true,"events":[{event}]}}"#);
+            let batch = format!(r#"{{"since":1,"is_last":true,"events":[{event}]}}"#);
             OfferedBatch::parse(&batch).and_then(|batch| batch.records())
         };
         let records = event(r#"[["SPY","5-0"],[null,"6-1"]]"#, "e30=").unwrap();

@@ -13,7 +13,6 @@ use crate::error_chain::ErrorChain;
 use crate::ledger::last_owner;
 use crate::log_throttle::LogThrottle;
 use crate::observation::{Observations, Outcome};
-use crate::queue::backlog::Lent;
 use crate::queue::shard::Shard;
 use crate::queue::{Next, Queue};
 use crate::writer::store::fault::StoreFault;
@@ -70,9 +69,11 @@ impl Offers {
             queue.open();
             events += self.offer_queue(&queue, name, since).await?;
         }
-        let last = OfferedBatch { queue: name.to_owned(), since, is_last: true, events: Vec::new() };
-        self.hand_over("last".to_owned(), &last).await?;
-        while let Err(fault) = self.slot.clear().await {
+        let last = OfferedBatch { since, is_last: true, events: Vec::new() };
+        // the next life may have to say it again
+        let batch = format!("last@{}", self.observations.instance);
+        self.hand_over(self.head(name, batch), &json_of(&last)?).await?;
+        while let Err(fault) = self.slot.forget(name).await {
             self.failed(&fault).await;
         }
         Ok(events)
@@ -93,9 +94,9 @@ impl Offers {
                 }
             };
             let offered = lent.batch.events().iter().map(|event| OfferedEvent::of(event, &self.observations));
-            let offered =
-                OfferedBatch { queue: name.to_owned(), since, is_last: false, events: offered.collect() };
-            let OwnerReceipt { doubles, archived, .. } = self.hand_over(name_of(&lent), &offered).await?;
+            let json = json_of(&OfferedBatch { since, is_last: false, events: offered.collect() })?;
+            let head = self.head(name, OfferedBatch::name_of(&json));
+            let OwnerReceipt { doubles, archived, .. } = self.hand_over(head, &json).await?;
             let outcome = |at| if doubles.contains(&at) { Outcome::Duplicate } else { Outcome::Stored };
             // what the owner found under the IDs that we gave is in no queue of its own
             let is_ours = |at| outcome(at) == Outcome::Stored && !archived.contains(&at);
@@ -105,12 +106,14 @@ impl Offers {
         Ok(events)
     }
 
+    fn head(&self, queue: &str, batch: String) -> Head {
+        Head { queue: queue.to_owned(), batch, from: self.observations.instance.clone() }
+    }
+
     /// Offers a batch until its receipt is there.
-    async fn hand_over(&mut self, batch: String, offered: &OfferedBatch) -> Result<OwnerReceipt, Refused> {
-        let json = serde_json::to_string(offered).map_err(|error| Refused(error.to_string()))?;
-        let head = Head { from: self.observations.instance.clone(), batch, is_receipt: false };
+    async fn hand_over(&mut self, head: Head, json: &str) -> Result<OwnerReceipt, Refused> {
         loop {
-            match self.look(&head, &json).await {
+            match self.look(&head, json).await {
                 Ok(Some(OwnerReceipt { refusal: Some(reason), .. })) => return Err(Refused(reason)),
                 Ok(Some(receipt)) => return Ok(receipt),
                 Ok(None) => sleep(LOOK_EVERY).await,
@@ -119,22 +122,15 @@ impl Offers {
         }
     }
 
-    /// Returns the receipt if it is there; offers the batch unless it is offered already.
+    /// Returns the receipt if it is there, of a former life too; offers the batch unless one is offered already.
     async fn look(&mut self, head: &Head, json: &str) -> Result<Option<OwnerReceipt>, StoreFault> {
-        let found = self.slot.look().await?;
-        if let Some(Ok((present, content))) = found.as_deref().map(Head::of)
-            && present.batch == head.batch
-        {
-            // of a former life too, unless it is the receipt for nothing
-            if present.is_receipt && (present.from == head.from || head.batch != "last") {
-                return Ok(serde_json::from_str(content).ok());
-            }
-            if present.from == head.from {
-                return Ok(None);
-            }
+        // in this order: an offer is gone after its receipt has come
+        let is_free = self.slot.look().await?.is_none();
+        let receipt = self.slot.receipt(head).await?;
+        if receipt.is_none() && is_free {
+            self.slot.offer(head, json).await?;
         }
-        // false: another stand-by is being served
-        self.slot.offer(head, json).await.map(|_| None)
+        Ok(receipt)
     }
 
     async fn failed(&mut self, fault: &StoreFault) {
@@ -145,9 +141,6 @@ impl Offers {
     }
 }
 
-/// Returns a name of a batch that is the same in the next life.
-fn name_of(lent: &Lent) -> String {
-    let first = lent.batch.events().first();
-    let (id, received) = first.map(|event| (event.ids.get(0), event.received_us)).unwrap_or_default();
-    format!("{id}@{received}x{}", lent.batch.len())
+fn json_of(offered: &OfferedBatch) -> Result<String, Refused> {
+    serde_json::to_string(offered).map_err(|error| Refused(error.to_string()))
 }

@@ -1,13 +1,13 @@
 //! The side of the owner: stores what a stand-by offers, behind what it has stored itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slog::{Logger, info, warn};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
-use uw_websocket_core::event::{ChannelIndex, Event};
+use uw_websocket_core::event::Event;
 use uw_websocket_core::spool::Record;
 
 use super::adoption::{AdoptedIds, Heir};
@@ -15,8 +15,7 @@ use super::message::{Head, MessageError, OfferedBatch, OwnerReceipt};
 use super::slot::HandoverSlot;
 use crate::error_chain::ErrorChain;
 use crate::lease::gate::LeaseGate;
-use crate::ledger::gap::{Gap, GapReason, family_of};
-use crate::ledger::left_queue::Late;
+use crate::ledger::left_queue::{Late, LateTally};
 use crate::ledger::tracker::GapTracker;
 use crate::log_throttle::LogThrottle;
 use crate::queue::backlog::Position;
@@ -56,20 +55,23 @@ pub struct Taker {
     /// Instance and queue whose streams `overlap` has. A restarted instance may offer again what is stored since.
     compared: (String, String),
     taken: Option<Taken>,
+    /// The last answer: its offer may be there once more, put before the receipt was seen.
+    answered: Option<(Head, OwnerReceipt)>,
     looks_soon: u32,
     failures: LogThrottle,
 }
 
-/// A batch that the queues have and Redis does not have yet.
+/// A batch that has no receipt yet.
 struct Taken {
     head: Head,
-    /// The position after its events, by shard.
+    /// The records that Redis lacks, until the ledger has their announcement and our queues have them.
+    missing: Vec<Record>,
+    announcement: u64,
+    /// The position after them, by shard.
     ends: Vec<(usize, Position)>,
-    /// Events, and earliest and latest time of receipt, by channel.
-    late: BTreeMap<ChannelIndex, (u64, u64, u64)>,
     receipt: OwnerReceipt,
-    /// The queue that is empty now, if it is.
-    back: Option<String>,
+    /// Whether the queue is empty now.
+    is_last: bool,
 }
 
 /// An unusable or refused offer.
@@ -104,6 +106,7 @@ impl Taker {
             overlap,
             compared: Default::default(),
             taken: None,
+            answered: None,
             looks_soon: 0,
             failures: LogThrottle::default(),
         }
@@ -122,7 +125,8 @@ impl Taker {
                 self.turn().await;
             }
         }
-        if self.taken.is_some() && self.parts.gate.may_write() {
+        let is_adopted = self.taken.as_ref().is_some_and(|taken| taken.missing.is_empty());
+        if is_adopted && self.parts.gate.may_write() {
             // without a receipt the batch is looked up by the next owner
             drop(timeout(LAST_RECEIPT, self.turn()).await);
         }
@@ -130,11 +134,7 @@ impl Taker {
 
     async fn turn(&mut self) {
         let done = match self.taken.take() {
-            Some(taken) if !self.is_stored(&taken) => {
-                self.taken = Some(taken);
-                Ok(())
-            }
-            Some(taken) => self.answer(taken).await,
+            Some(taken) => self.proceed(taken).await,
             None => self.look().await,
         };
         if let Err(fault) = done
@@ -144,30 +144,31 @@ impl Taker {
         }
     }
 
-    fn is_stored(&self, taken: &Taken) -> bool {
-        taken.ends.iter().all(|(shard, end)| self.parts.heir.shards[*shard].queue.begin() >= *end)
+    /// Moves a batch to our queues once it is announced, and gives the receipt once it is stored.
+    async fn proceed(&mut self, mut taken: Taken) -> Result<(), StoreFault> {
+        if !taken.missing.is_empty() && self.parts.gaps.is_kept(taken.announcement, NEXT_SOON).await {
+            taken.ends = self.parts.heir.adopt(std::mem::take(&mut taken.missing), AdoptedIds::New).await;
+        }
+        let is_stored =
+            |(shard, end): &(usize, Position)| self.parts.heir.shards[*shard].queue.begin() >= *end;
+        if taken.missing.is_empty() && taken.ends.iter().all(is_stored) {
+            return self.answer(taken).await;
+        }
+        self.taken = Some(taken);
+        Ok(())
     }
 
-    /// Gives the receipt, and enters the events in the ledger.
-    async fn answer(&mut self, mut taken: Taken) -> Result<(), StoreFault> {
-        for (index, (events, from, to)) in std::mem::take(&mut taken.late) {
-            let channel = self.parts.heir.observations.channel(index);
-            channel.late.add(events);
-            let name = channel.channel.to_string();
-            let gap = Gap::new(family_of(&name), vec![name], (from, to), GapReason::Late);
-            let detail = format!("handed over by {}, stored behind newer ones", taken.head.from);
-            self.parts.gaps.note(gap.with_events(events).with_detail(detail));
-        }
-        let json = serde_json::to_string(&taken.receipt).unwrap_or_default();
-        if let Err(fault) = self.parts.slot.answer(&taken.head, &json).await {
+    async fn answer(&mut self, taken: Taken) -> Result<(), StoreFault> {
+        if let Err(fault) = self.parts.slot.answer(&taken.head, &taken.receipt).await {
             self.taken = Some(taken);
             return Err(fault);
         }
-        if let Some(queue) = taken.back {
-            info!(self.parts.log, "disk queue came back"; "instance" => &queue);
-            self.parts.gaps.came_back(queue);
+        if taken.is_last {
+            info!(self.parts.log, "disk queue came back"; "instance" => &taken.head.queue);
+            self.parts.gaps.came_back(taken.head.queue.clone());
             self.overlap.clear();
         }
+        self.answered = Some((taken.head, taken.receipt));
         self.looks_soon = SOON;
         Ok(())
     }
@@ -179,15 +180,15 @@ impl Taker {
             Ok((head, _)) => head,
             Err(error) => {
                 self.foreign(&error);
-                return Ok(());
+                return self.parts.slot.clear().await;
             }
         };
-        if self.parts.ours.contains(&head.from) {
+        if self.parts.ours.contains(&head.queue) {
             // what we offered in stand-by is written from our disk
             return self.parts.slot.clear().await;
         }
-        if head.is_receipt {
-            return Ok(());
+        if let Some((_, receipt)) = self.answered.as_ref().filter(|(answered, _)| *answered == head) {
+            return self.parts.slot.answer(&head, receipt).await;
         }
         match self.take(head.clone()).await {
             Ok(taken) => {
@@ -198,9 +199,8 @@ impl Taker {
             Err(Failed::Message(error)) => {
                 self.foreign(&error);
                 let refusal = Some(error.to_string());
-                let json = serde_json::to_string(&OwnerReceipt { refusal, ..OwnerReceipt::default() })
-                    .unwrap_or_default();
-                self.parts.slot.answer(&head, &json).await.map(drop)
+                let receipt = OwnerReceipt { batch: head.batch.clone(), refusal, ..OwnerReceipt::default() };
+                self.parts.slot.answer(&head, &receipt).await
             }
         }
     }
@@ -218,29 +218,25 @@ impl Taker {
             return Ok(None);
         }
         let offered = OfferedBatch::parse(content)?;
-        if self.parts.ours.contains(&offered.queue) {
-            self.parts.slot.clear().await?;
-            return Ok(None);
-        }
-        let compared = (head.from.clone(), offered.queue.clone());
+        let compared = (head.from.clone(), head.queue.clone());
         if self.compared != compared {
             self.compared = compared;
             self.overlap.clear();
         }
-        let mut taken = Taken {
-            head,
-            ends: Vec::new(),
-            late: BTreeMap::new(),
-            receipt: OwnerReceipt::default(),
-            back: offered.is_last.then(|| offered.queue.clone()),
-        };
-        let missing = self.missing(&offered, &mut taken).await?;
-        taken.ends = self.parts.heir.adopt(missing, AdoptedIds::New).await;
-        Ok(Some(taken))
+        let mut receipt = OwnerReceipt { batch: head.batch.clone(), ..OwnerReceipt::default() };
+        let (missing, late) = self.missing(&offered, &mut receipt).await?;
+        let detail = format!("from the disk queue of {}, stored behind newer ones", head.queue);
+        let announcement = if late.is_empty() { 0 } else { self.parts.gaps.announce(&late, &detail) };
+        let is_last = offered.is_last;
+        Ok(Some(Taken { head, missing, announcement, ends: Vec::new(), receipt, is_last }))
     }
 
     /// Returns the records that Redis does not have, with the streams that lack them.
-    async fn missing(&mut self, offered: &OfferedBatch, taken: &mut Taken) -> Result<Vec<Record>, Failed> {
+    async fn missing(
+        &mut self,
+        offered: &OfferedBatch,
+        receipt: &mut OwnerReceipt,
+    ) -> Result<(Vec<Record>, LateTally), Failed> {
         let records = offered.records()?;
         let mut decoder = self.parts.heir.decoder(0);
         let events: Option<Vec<Event>> = records.iter().map(|record| decoder.event(record.clone())).collect();
@@ -257,7 +253,7 @@ impl Taker {
             })
             .collect();
         let mut statuses = connection.entry_statuses(&questions).await?.into_iter();
-        let mut missing = Vec::new();
+        let (mut missing, mut tally) = (Vec::new(), LateTally::default());
         for ((at, mut record), event) in records.into_iter().enumerate().zip(&events) {
             let mut destinations = event.route.destinations.iter();
             let (mut is_double, mut is_stored) = (false, false);
@@ -269,17 +265,15 @@ impl Taker {
                 !by_id && !by_content
             });
             if !record.destinations.is_empty() {
-                let received = record.received_us;
-                let late = taken.late.entry(event.route.channel).or_insert((0, received, received));
-                *late = (late.0 + 1, late.1.min(received), late.2.max(received));
+                tally.add(event);
                 if self.parts.heir.is_archived {
-                    taken.receipt.archived.insert(at);
+                    receipt.archived.insert(at);
                 }
                 missing.push(record);
             } else if is_double && !is_stored {
-                taken.receipt.doubles.insert(at);
+                receipt.doubles.insert(at);
             }
         }
-        Ok(missing)
+        Ok((missing, tally))
     }
 }

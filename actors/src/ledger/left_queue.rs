@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use uw_websocket_core::event::{ChannelIndex, Event};
 
 use super::gap::moment;
 
@@ -10,7 +11,7 @@ use super::gap::moment;
 pub const MAX_LEFT: usize = 32;
 /// Time after which a queue that has not come back is given up, in microseconds: a machine that was away for a week is
 /// not expected any more. Its interval stays in the ledger.
-const GIVEN_UP_AFTER: u64 = 7 * 24 * 3_600 * 1_000_000;
+pub const GIVEN_UP_AFTER: u64 = 7 * 24 * 3_600 * 1_000_000;
 
 /// The events that a process had not stored at a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +102,30 @@ pub struct Late {
     /// Time at which we last held the lease before the other instance did: what it stored is later.
     #[serde(with = "moment")]
     pub since: u64,
+}
+
+/// Events that are late, by channel: their number, and the earliest and the latest time of receipt.
+#[derive(Debug, Default)]
+pub struct LateTally(BTreeMap<ChannelIndex, (u64, u64, u64)>);
+
+impl LateTally {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds an event.
+    pub fn add(&mut self, event: &Event) {
+        let received = event.received_us;
+        let (events, from, to) = self.0.entry(event.route.channel).or_insert((0, received, received));
+        (*events, *from, *to) = (*events + 1, received.min(*from), received.max(*to));
+    }
+
+    /// Iterates over the channels.
+    pub fn iter(&self) -> impl Iterator<Item = (ChannelIndex, (u64, u64, u64))> {
+        self.0.iter().map(|(index, events)| (*index, *events))
+    }
 }
 
 #[cfg(test)]

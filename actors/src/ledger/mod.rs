@@ -38,6 +38,7 @@ use publisher::GapPublisher;
 use recorder::{GapRecorder, RecorderProgress};
 use slog::{Logger, error, info, warn};
 use tokio::sync::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
 use tracker::GapTracker;
 use uw_websocket_core::plan::ConnectionPlan;
 
@@ -213,21 +214,29 @@ fn known(
 /// The actor.
 pub struct Ledger {
     recorder: Arc<Mutex<GapRecorder>>,
-    tick: SpawnHandle,
+    ticks: SpawnHandle,
 }
 
 impl Ledger {
     /// Creates the actor that drives this recorder.
     #[must_use]
     pub fn new(recorder: GapRecorder) -> Ledger {
-        Ledger { recorder: Arc::new(Mutex::new(recorder)), tick: SpawnHandle::default() }
+        Ledger { recorder: Arc::new(Mutex::new(recorder)), ticks: SpawnHandle::default() }
     }
+}
 
-    fn tick(&mut self, context: &mut Context<Ledger>) {
-        // the previous tick is still running: Redis or the disk hangs
-        let Ok(mut recorder) = Arc::clone(&self.recorder).try_lock_owned() else { return };
-        let tick = async move { recorder.tick(unix_micros()).await };
-        self.tick = context.spawn(tick.into_actor(self));
+/// Ticks once per interval, and when late events are announced.
+async fn tick_forever(recorder: Arc<Mutex<GapRecorder>>) {
+    let tracker = recorder.lock().await.tracker.clone();
+    let mut due = interval(TICK_EVERY);
+    // after a tick that hung
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = tracker.announced() => {}
+        }
+        recorder.lock().await.tick(unix_micros()).await;
     }
 }
 
@@ -235,8 +244,7 @@ impl Actor for Ledger {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.tick(context);
-        context.run_interval(TICK_EVERY, Ledger::tick);
+        self.ticks = context.spawn(tick_forever(Arc::clone(&self.recorder)).into_actor(self));
     }
 }
 
@@ -257,7 +265,7 @@ impl Handler<Close> for Ledger {
 
     fn handle(&mut self, close: Close, context: &mut Context<Self>) -> ResponseFuture<()> {
         // closing would wait for a tick that hangs; dropping it loses nothing
-        context.cancel_future(self.tick);
+        context.cancel_future(self.ticks);
         let recorder = Arc::clone(&self.recorder);
         Box::pin(async move { recorder.lock().await.close(unix_micros(), close.patience).await })
     }

@@ -77,6 +77,8 @@ pub struct RecorderProgress {
     /// The connection, and the server's identity, for which all confirmed entries were verified to be present.
     restored_over: Option<(u64, Identity)>,
     rest: u32,
+    /// The latest announcement of late events in the state at hand.
+    announced: u64,
     is_closed: bool,
     /// Whether the last attempt to write to Redis failed.
     has_failed: bool,
@@ -127,6 +129,7 @@ impl GapRecorder {
             self.record(&ended.to_write(), ended.stands_for);
         }
         self.waiting.append(tracked.ended);
+        self.progress.announced = tracked.announced;
         self.observations.gaps.show(open_gaps(&tracked.topics), self.waiting.len());
         let mut life = Checkpoint::new(&self.observations.instance, now);
         life.clean = clean;
@@ -270,6 +273,7 @@ impl GapRecorder {
             }
         };
         self.publisher.keep(&json).await?;
+        self.tracker.kept(self.progress.announced);
         for _ in 0..AT_ONCE {
             let Some((first, id)) = self.waiting.first().and_then(|first| Some((first, first.id?))) else {
                 break;

@@ -6,9 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
 use super::coverage::{Coverage, Covered, Reach};
-use super::gap::{Gap, GapReason};
-use super::left_queue::Late;
+use super::gap::{Gap, GapReason, family_of};
+use super::left_queue::{Late, LateTally};
 use super::losses::Losses;
 use super::queue::GapQueue;
 use crate::observation::{ConnectionObservation, Observations};
@@ -26,8 +29,18 @@ const STOPPED: &str = "the process was stopped";
 #[derive(Clone, Debug)]
 pub struct GapTracker {
     tracked: Arc<Mutex<Tracking>>,
+    announcements: Arc<Announcements>,
     begun_us: u64,
     observations: Arc<Observations>,
+}
+
+/// What passes between those who announce late events and the ledger.
+#[derive(Debug, Default)]
+struct Announcements {
+    /// The next tick is not to be waited for.
+    wanted: Notify,
+    /// The latest announcement that is in Redis.
+    kept: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -44,6 +57,8 @@ struct Tracking {
     back: Vec<String>,
     /// Whether it is known which events are late.
     knows_late: bool,
+    /// Number of announcements of late events.
+    announced: u64,
     /// Gaps closed since the audit asked last; without an audit none is kept.
     heard: Option<Heard>,
 }
@@ -57,6 +72,8 @@ pub(super) struct Tracked {
     pub(super) ending: Vec<Gap>,
     /// The topics with their states.
     pub(super) topics: Vec<Covered>,
+    /// The latest announcement of late events among these gaps.
+    pub(super) announced: u64,
 }
 
 impl GapTracker {
@@ -71,9 +88,15 @@ impl GapTracker {
             late: None,
             back: Vec::new(),
             knows_late: true,
+            announced: 0,
             heard: None,
         };
-        GapTracker { tracked: Arc::new(Mutex::new(tracked)), begun_us: 0, observations }
+        GapTracker {
+            tracked: Arc::new(Mutex::new(tracked)),
+            announcements: Arc::default(),
+            begun_us: 0,
+            observations,
+        }
     }
 
     /// Sets when the ledger was begun, in Unix microseconds; 0 if unknown.
@@ -150,7 +173,11 @@ impl GapTracker {
         for loss in tracked.losses.close_due(now) {
             tracked.ended.push(loss);
         }
-        let mut taken = Tracked { ended: std::mem::take(&mut tracked.ended), ..Tracked::default() };
+        let mut taken = Tracked {
+            ended: std::mem::take(&mut tracked.ended),
+            announced: tracked.announced,
+            ..Tracked::default()
+        };
         taken.ending.extend(tracked.losses.open().cloned());
         for coverage in &mut tracked.coverages {
             coverage.tick(now);
@@ -297,6 +324,40 @@ impl GapTracker {
     #[must_use]
     pub fn late(&self) -> Option<Late> {
         lock(&self.tracked).late
+    }
+
+    /// Announces events that are about to be stored behind newer ones, and counts them. Returns the number of the
+    /// announcement: until it is [kept](Self::is_kept) nothing of them may be written, since a writer that dies after that could
+    /// not be told from one that has announced what it wrote.
+    #[must_use]
+    pub fn announce(&self, late: &LateTally, detail: &str) -> u64 {
+        for (index, (events, from, to)) in late.iter() {
+            let channel = self.observations.channel(index);
+            channel.late.add(events);
+            let name = channel.channel.to_string();
+            let gap = Gap::new(family_of(&name), vec![name], (from, to), GapReason::Late);
+            self.note(gap.with_events(events).with_detail(detail));
+        }
+        let mut tracked = lock(&self.tracked);
+        tracked.announced += 1;
+        self.announcements.wanted.notify_one();
+        tracked.announced
+    }
+
+    /// Waits until the state of the ledger in Redis has an announcement; returns `false` if `patience` ends before.
+    pub async fn is_kept(&self, announcement: u64, patience: Duration) -> bool {
+        let mut kept = self.announcements.kept.subscribe();
+        matches!(timeout(patience, kept.wait_for(|kept| *kept >= announcement)).await, Ok(Ok(_)))
+    }
+
+    /// Waits until something is announced.
+    pub(super) async fn announced(&self) {
+        self.announcements.wanted.notified().await;
+    }
+
+    /// Notes that everything up to this announcement is in Redis.
+    pub(super) fn kept(&self, announcement: u64) {
+        self.announcements.kept.send_replace(announcement);
     }
 
     /// Notes that everything in the disk queue of a former owner is stored.

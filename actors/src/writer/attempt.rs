@@ -123,8 +123,11 @@ impl Attempt<'_> {
         if entries.is_empty() && self.reconciler.writes_streams() {
             return Ok(true);
         }
+        if !self.reconciler.announces(self.lent, entries).await {
+            return Err(StoreFault::Unreachable("the ledger does not take what is late".to_owned()));
+        }
         if !self.scope.gate.may_write() {
-            // placing may have outlasted the confirmation of the lease
+            // this may have outlasted the confirmation of the lease
             return Ok(false);
         }
         {
@@ -134,7 +137,7 @@ impl Attempt<'_> {
                 .strike_on(entries.iter().map(|entry| &entry.of(&self.lent.batch).0.payload[..]));
             self.work.transaction.encode(&self.lent.batch, entries, &mut self.reconciler.streams);
         }
-        self.reconciler.sends(self.lent, entries);
+        self.reconciler.sends(self.lent);
         let transaction = &self.work.transaction;
         let answer = session.connection().write(transaction.commands(), transaction.units()).await;
         let is_unknown = match &answer {

@@ -370,8 +370,7 @@ impl Committer {
             outcome => outcome,
         };
         queue.ack(lent, outcome, last_ids);
-        let told = late.told(lent, &self.scope.observations, |at| put_away.is_stored(at));
-        for loss in losses.into_iter().chain(told) {
+        for loss in losses {
             self.scope.gaps.note(loss);
         }
         observed.state.set(WriterState::Idle);

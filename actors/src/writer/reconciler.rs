@@ -14,7 +14,7 @@
 use slog::warn;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::ids::next_id;
@@ -39,6 +39,10 @@ use crate::queue::Queue;
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::batch::EventBatch;
 use crate::queue::shard::Shard;
+
+/// Maximum time for the announcement of late events before it is asked for again: the ledger needs milliseconds, and more only
+/// if Redis does not take its state.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The result of placing a batch.
 #[derive(Debug)]
@@ -127,11 +131,15 @@ impl Reconciler {
     }
 
     /// Records that a lent batch is about to be sent: until it has ended it may be in Redis.
-    pub fn sends(&mut self, lent: &Lent, entries: &[Entry]) {
+    pub fn sends(&mut self, lent: &Lent) {
         self.doubt = self.doubt.max(lent.end());
-        if let Some(late) = self.scope.gaps.late() {
-            self.late.sends(lent, late, entries);
-        }
+    }
+
+    /// Announces the late events among entries that are about to be sent; returns whether the ledger has them.
+    pub async fn announces(&mut self, lent: &Lent, entries: &[Entry]) -> bool {
+        let Some(late) = self.scope.gaps.late() else { return true };
+        let announcement = self.late.announce(lent, late, entries, &self.scope.gaps);
+        self.scope.beat.during(self.scope.gaps.is_kept(announcement, ANNOUNCED_WITHIN)).await
     }
 
     /// Whether an event may have been written before. Always true for events of earlier processes.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::reconciler::Reconciler;
 use super::store::address::Address;
-use super::store::cluster::connection::Reach;
+use super::store::cluster::connection::ReachableSlots;
 use super::store::fault::StoreFault;
 use super::store::replication::ServerInfo;
 use super::store::{Identity, RedisConnection};
@@ -104,7 +104,7 @@ impl Reconciled {
     /// Whether some slots of a cluster cannot be written to.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        self.connection.reach() != Reach::All
+        self.connection.reach() != ReachableSlots::All
     }
 
     /// Tries to connect to the nodes that are away. If one has come, it has to be reconciled first.

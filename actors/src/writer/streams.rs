@@ -8,7 +8,7 @@ use uw_websocket_core::event::{Destination, EntryId, Event};
 use uw_websocket_core::slots::slot_of;
 use uw_websocket_core::tables::MAX_STREAMS;
 
-use super::store::cluster::connection::Reach;
+use super::store::cluster::connection::ReachableSlots;
 use super::store::resp::Commands;
 use crate::queue::batch::EventBatch;
 
@@ -43,7 +43,7 @@ pub struct Streams {
     plans: u64,
     max: usize,
     /// Which of them can be written to now.
-    reach: Reach,
+    reach: ReachableSlots,
 }
 
 impl Default for Streams {
@@ -53,7 +53,7 @@ impl Default for Streams {
             slots: Vec::new(),
             plans: 0,
             max: MAX_STREAMS,
-            reach: Reach::All,
+            reach: ReachableSlots::All,
         }
     }
 }
@@ -113,14 +113,14 @@ impl Streams {
     }
 
     /// States which slots can be written to now.
-    pub fn set_reach(&mut self, reach: Reach) {
+    pub fn set_reach(&mut self, reach: ReachableSlots) {
         self.reach = reach;
     }
 
     /// Whether the stream of a key can be written to now.
     #[must_use]
     pub fn reaches(&self, key: &str) -> bool {
-        self.reach == Reach::All || self.reach.has(slot_of(key.as_bytes()))
+        self.reach == ReachableSlots::All || self.reach.has(slot_of(key.as_bytes()))
     }
 
     /// Forgets all last IDs: another Redis may respond, or the same one with less or more than before.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::drawing::{self, Interval};
-use super::question::{Asked, HourReport, Notice, ReceivedEvents};
+use super::question::{EvidenceWanted, HourReport, Notice, ReceivedEvents};
 use super::screen::{Calibration, Screen};
 use super::{AuditSubject, MINUTE_US, series};
 
@@ -49,7 +49,7 @@ impl Course {
         (hour_us, has_minutes): (u64, bool),
         known: ReceivedEvents<'_>,
         chance: &mut impl FnMut() -> f64,
-    ) -> Vec<Asked> {
+    ) -> Vec<EvidenceWanted> {
         let is_open = self.subject.is_expected(known.now_us.saturating_sub(BEGUN_US), known.now_us);
         let by_sums = has_minutes && self.may_compare(Screen::Sums);
         let by_minute =
@@ -57,15 +57,15 @@ impl Course {
         let has_newest = is_open && self.may_compare(Screen::Newest);
         let mut asked = Vec::new();
         match &self.subject {
-            AuditSubject::Trades(_) if by_sums => asked.push(Asked::Sums),
+            AuditSubject::Trades(_) if by_sums => asked.push(EvidenceWanted::Sums),
             AuditSubject::Price(_) | AuditSubject::Gex(_) if by_minute => {
-                asked.push(Asked::Minutes { hour_us });
+                asked.push(EvidenceWanted::Minutes { hour_us });
             }
             _ => {}
         }
         let subject = &self.subject;
         if has_newest && series::newest_query(subject).is_some() {
-            asked.push(Asked::Newest);
+            asked.push(EvidenceWanted::Newest);
         }
         let drawn =
             (0..drawing::intervals(subject)).filter_map(|_| draw(subject, position, hour_us, known, chance));
@@ -106,7 +106,7 @@ pub(super) fn draw(
     hour_us: u64,
     known: ReceivedEvents<'_>,
     chance: &mut impl FnMut() -> f64,
-) -> Option<Asked> {
+) -> Option<EvidenceWanted> {
     let Interval { from_us, to_us } = drawing::draw(subject, hour_us, &known.blind[position], chance)?;
-    Some(Asked::Rows { from_us, to_us })
+    Some(EvidenceWanted::Rows { from_us, to_us })
 }

@@ -6,7 +6,9 @@ use super::course::{self, Course, Hour};
 use super::evidence::Rows;
 use super::kept::{self, KEPT_US, KeptIdentities};
 use super::minutes;
-use super::question::{Asked, AuditAnswer, AuditQuestion, HourReport, Notice, ReceivedEvents, Unseen};
+use super::question::{
+    AuditAnswer, AuditQuestion, EvidenceWanted, HourReport, Notice, ReceivedEvents, Unseen,
+};
 use super::screen::{self, Screen, Sums};
 use super::series::Points;
 use super::{AuditSubject, HOUR_US, MINUTE_US};
@@ -106,13 +108,15 @@ impl Hours {
         let position = question.position;
         let mut notices = match (&question.asked, answer) {
             (_, AuditAnswer::Later) => self.later(question, known.now_us),
-            (Asked::Sums, AuditAnswer::Sums(theirs)) => self.sums(position, &theirs, known),
-            (Asked::Rows { from_us, to_us }, AuditAnswer::Rows(rows)) => {
+            (EvidenceWanted::Sums, AuditAnswer::Sums(theirs)) => self.sums(position, &theirs, known),
+            (EvidenceWanted::Rows { from_us, to_us }, AuditAnswer::Rows(rows)) => {
                 let window = (*from_us, *to_us);
                 self.rows(question, window, rows, known, chance)
             }
-            (Asked::Minutes { .. }, AuditAnswer::Minutes(points)) => self.minutes(question, &points, known),
-            (Asked::Newest, AuditAnswer::Newest(at_us)) => self.newest(question, at_us, known),
+            (EvidenceWanted::Minutes { .. }, AuditAnswer::Minutes(points)) => {
+                self.minutes(question, &points, known)
+            }
+            (EvidenceWanted::Newest, AuditAnswer::Newest(at_us)) => self.newest(question, at_us, known),
             _ => self.unproven(&question, known, chance),
         };
         let course = &mut self.courses[position];
@@ -153,7 +157,8 @@ impl Hours {
     ) -> Vec<Notice> {
         let position = question.position;
         let hour_us = self.hour(position).report.hour_us;
-        let is_drawn = matches!(question.asked, Asked::Rows { .. }) && question.redrawn < MAX_REDRAWN;
+        let is_drawn =
+            matches!(question.asked, EvidenceWanted::Rows { .. }) && question.redrawn < MAX_REDRAWN;
         let subject = self.courses[position].subject.clone();
         let asked = is_drawn.then(|| course::draw(&subject, position, hour_us, known, chance)).flatten();
         match asked {
@@ -183,8 +188,9 @@ impl Hours {
         let course = &mut self.courses[position];
         if course.trusts(Screen::Sums) {
             let short = screen::short_minutes(&ours, &theirs).into_iter().take(MAX_SHORT_MINUTES);
-            let asked: Vec<Asked> =
-                short.map(|minute| Asked::Rows { from_us: minute, to_us: minute + MINUTE_US }).collect();
+            let asked: Vec<EvidenceWanted> = short
+                .map(|minute| EvidenceWanted::Rows { from_us: minute, to_us: minute + MINUTE_US })
+                .collect();
             self.hour(position).open += asked.len();
             self.questions.extend(asked.into_iter().map(|asked| AuditQuestion {
                 position,

@@ -8,7 +8,7 @@ use super::series::Points;
 
 /// What to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum EvidenceWanted {
     /// The sums of a ticker's trades.
     Sums,
     /// The rows from one time to before another, in Unix microseconds.
@@ -33,7 +33,7 @@ pub struct AuditQuestion {
     /// The position of the subject.
     pub position: usize,
     /// What to ask for.
-    pub asked: Asked,
+    pub asked: EvidenceWanted,
     pub(super) due_us: u64,
     pub(super) redrawn: u32,
     /// What the first answer had and we had not.

@@ -42,8 +42,8 @@ pub struct InvalidChannel(String);
 impl Channel {
     /// Segments of the service's own keys in the place of a channel name (`<p>:ws:status`); the vendor uses none of
     /// them.
-    pub const RESERVED: [&str; 10] =
-        ["status", "gaps", "ledger", "owner", "latest", "map", "probe", "backfill", "fills", "fill"];
+    pub const RESERVED: [&str; 11] =
+        ["status", "gaps", "ledger", "owner", "late", "latest", "map", "probe", "backfill", "fills", "fill"];
 
     /// Iterates over the channels of the table, in documentation order.
     pub fn known() -> impl ExactSizeIterator<Item = Channel> {

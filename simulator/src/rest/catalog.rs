@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::history::{Entry, History, Selection};
+use super::history::{FeedHistory, HistoryEntry, Selection};
 use super::options::{AboveLimit, RestOptions};
 use super::query::{BadParameter, Query};
 use super::{rows, series, times};
@@ -73,7 +73,7 @@ static ENDPOINTS: &[Endpoint] = &[
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
     pub(super) options: &'a RestOptions,
-    pub(super) history: &'a History,
+    pub(super) history: &'a FeedHistory,
     /// The present in Unix microseconds.
     pub(super) now_us: u64,
 }
@@ -124,7 +124,7 @@ impl Endpoint {
         }
         let limit = self.limit(query, asked.options.above_limit)?;
         let symbols = symbol.map_or_else(|| query.tickers.clone(), |symbol| vec![symbol]);
-        let found: Vec<&Entry> = asked
+        let found: Vec<&HistoryEntry> = asked
             .history
             .select(&self.selection(&symbols, query, asked))
             .into_iter()
@@ -154,14 +154,14 @@ impl Endpoint {
         }
     }
 
-    fn is_of_day(&self, entry: &Entry, query: &Query) -> bool {
+    fn is_of_day(&self, entry: &HistoryEntry, query: &Query) -> bool {
         let day = if self.form == Form::Prints { times::utc_day } else { times::day };
         query.date.is_none_or(|date| day(entry.time_us) == date)
     }
 
-    fn body(&self, found: &[&Entry], page: usize, limit: usize) -> Body {
+    fn body(&self, found: &[&HistoryEntry], page: usize, limit: usize) -> Body {
         let list = |rows: Vec<Value>| Body { rows: rows.len(), value: json!({ "data": rows }) };
-        let of_events = |found: &[&Entry]| list(found.iter().map(|entry| rows::row(entry)).collect());
+        let of_events = |found: &[&HistoryEntry]| list(found.iter().map(|entry| rows::row(entry)).collect());
         match self.form {
             Form::Window | Form::Prints => of_events(&found[..limit.min(found.len())]),
             Form::Pages => of_events(page_of(found, page, limit)),
@@ -175,7 +175,7 @@ impl Endpoint {
 }
 
 /// Whether an option trade has the asked type and exchange.
-fn is_of_contract(entry: &Entry, query: &Query) -> bool {
+fn is_of_contract(entry: &HistoryEntry, query: &Query) -> bool {
     if query.option_type.is_none() && query.exchanges.is_empty() && query.expirations.is_empty() {
         return true;
     }

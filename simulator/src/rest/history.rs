@@ -51,7 +51,7 @@ impl Generated {
 
 /// An event of the history.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct HistoryEntry {
     pub(crate) number: u64,
     pub(crate) origin: Rc<Origin>,
     /// Unix microseconds; of a channel that has whole seconds, whole seconds.
@@ -63,7 +63,7 @@ pub(crate) struct Entry {
     pub(crate) payload: Box<[u8]>,
 }
 
-impl Entry {
+impl HistoryEntry {
     /// Newest first, and later made ones first within an instant.
     fn order(&self) -> (std::cmp::Reverse<u64>, std::cmp::Reverse<u64>) {
         (std::cmp::Reverse(self.time_us), std::cmp::Reverse(self.number))
@@ -88,8 +88,8 @@ pub(crate) struct Oddities {
 
 /// The newest events of the feed, up to a number of bytes.
 #[derive(Debug)]
-pub(crate) struct History {
-    entries: VecDeque<Entry>,
+pub(crate) struct FeedHistory {
+    entries: VecDeque<HistoryEntry>,
     bytes: usize,
     limit: usize,
     forgotten: u64,
@@ -110,9 +110,9 @@ pub(crate) struct Selection<'a> {
     pub(crate) now_us: u64,
 }
 
-impl History {
-    pub(crate) fn new(limit: usize) -> History {
-        History { entries: VecDeque::new(), bytes: 0, limit, forgotten: 0, oddities: Oddities::default() }
+impl FeedHistory {
+    pub(crate) fn new(limit: usize) -> FeedHistory {
+        FeedHistory { entries: VecDeque::new(), bytes: 0, limit, forgotten: 0, oddities: Oddities::default() }
     }
 
     /// Number of events that were forgotten because there was no room.
@@ -133,7 +133,7 @@ impl History {
         let late_us = self.oddities.late.filter(|(every, _)| due(*every)).map_or(0, |(_, late_us)| late_us);
         let is_canceled = self.oddities.cancel.is_some_and(due);
         self.bytes += payload.len() + ENTRY_BYTES;
-        self.entries.push_back(Entry {
+        self.entries.push_back(HistoryEntry {
             number,
             origin: Rc::clone(origin),
             time_us,
@@ -183,15 +183,16 @@ impl History {
     }
 
     /// Returns the events of a selection that REST knows by now, newest first.
-    pub(crate) fn select(&self, wanted: &Selection<'_>) -> Vec<&Entry> {
-        let mut found: Vec<&Entry> = self.entries.iter().filter(|entry| is_wanted(entry, wanted)).collect();
+    pub(crate) fn select(&self, wanted: &Selection<'_>) -> Vec<&HistoryEntry> {
+        let mut found: Vec<&HistoryEntry> =
+            self.entries.iter().filter(|entry| is_wanted(entry, wanted)).collect();
         found.sort_unstable_by_key(|entry| entry.order());
         found
     }
 
     /// Returns all events in the order in which they were made.
     pub(crate) fn generated(&self) -> Vec<Generated> {
-        let generated = |entry: &Entry| Generated {
+        let generated = |entry: &HistoryEntry| Generated {
             number: entry.number,
             channel: entry.origin.channel.clone(),
             symbol: entry.origin.symbol.clone(),
@@ -204,7 +205,7 @@ impl History {
     }
 }
 
-fn is_wanted(entry: &Entry, wanted: &Selection<'_>) -> bool {
+fn is_wanted(entry: &HistoryEntry, wanted: &Selection<'_>) -> bool {
     (wanted.from_us..wanted.before_us).contains(&entry.time_us)
         && entry.known_us <= wanted.now_us
         && wanted.channels.contains(&entry.origin.channel.as_str())

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::history::Entry;
+use super::history::HistoryEntry;
 use super::times;
 
 type Row = Map<String, Value>;
@@ -11,7 +11,7 @@ type Row = Map<String, Value>;
 const STAMP: &str = "sent_us";
 
 /// Translates an event into the row that REST has of it.
-pub(super) fn row(entry: &Entry) -> Value {
+pub(super) fn row(entry: &HistoryEntry) -> Value {
     let mut row = entry.event();
     row.remove(STAMP);
     match entry.origin.channel.as_str() {
@@ -29,7 +29,7 @@ pub(super) fn row(entry: &Entry) -> Value {
     Value::Object(row)
 }
 
-fn option_trade(row: &mut Row, entry: &Entry) {
+fn option_trade(row: &mut Row, entry: &HistoryEntry) {
     row.remove("created_at");
     set(row, "executed_at", times::micros(entry.time_us));
     rename(row, "option_symbol", "option_chain_id");
@@ -42,7 +42,7 @@ fn option_trade(row: &mut Row, entry: &Entry) {
     set(row, "is_agg", false);
 }
 
-fn flow_alert(row: &mut Row, entry: &Entry) {
+fn flow_alert(row: &mut Row, entry: &HistoryEntry) {
     rename(row, "rule_name", "alert_rule");
     for decimal in [
         "price",
@@ -112,7 +112,7 @@ fn news(row: &mut Row) {
     set(row, "meta", json!({}));
 }
 
-fn print(row: &mut Row, entry: &Entry, center: &str) {
+fn print(row: &mut Row, entry: &HistoryEntry, center: &str) {
     rename(row, "symbol", "ticker");
     row.remove("type");
     for dropped in ["sector", "next_earnings_date", "avg30_volume", "issue_type", "marketcap"] {
@@ -127,7 +127,7 @@ fn print(row: &mut Row, entry: &Entry, center: &str) {
     set(row, "canceled", entry.is_canceled);
 }
 
-fn gex(row: &mut Row, entry: &Entry) {
+fn gex(row: &mut Row, entry: &HistoryEntry) {
     row.remove("timestamp");
     row.retain(|field, _| !field.starts_with("delta_"));
     set(row, "time", times::seconds(entry.time_us));
@@ -135,7 +135,7 @@ fn gex(row: &mut Row, entry: &Entry) {
     set(row, "ticker_id", 1);
 }
 
-fn strike(row: &mut Row, entry: &Entry) {
+fn strike(row: &mut Row, entry: &HistoryEntry) {
     row.remove("timestamp");
     // REST names the day only
     row.remove("expiry");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::history::Entry;
+use super::history::HistoryEntry;
 use super::rows;
 use super::times;
 
@@ -21,8 +21,8 @@ fn decimal(event: &serde_json::Map<String, Value>, field: &str) -> f64 {
 }
 
 /// Groups events by minute, oldest first; `newest_first` is the order of the history.
-fn minutes<'a>(newest_first: &[&'a Entry]) -> BTreeMap<u64, Vec<&'a Entry>> {
-    let mut minutes: BTreeMap<u64, Vec<&'a Entry>> = BTreeMap::new();
+fn minutes<'a>(newest_first: &[&'a HistoryEntry]) -> BTreeMap<u64, Vec<&'a HistoryEntry>> {
+    let mut minutes: BTreeMap<u64, Vec<&'a HistoryEntry>> = BTreeMap::new();
     for entry in newest_first.iter().rev() {
         minutes.entry(times::minute(entry.time_us)).or_default().push(entry);
     }
@@ -30,7 +30,7 @@ fn minutes<'a>(newest_first: &[&'a Entry]) -> BTreeMap<u64, Vec<&'a Entry>> {
 }
 
 /// Candles of a minute out of the prices of a ticker, newest first.
-pub(super) fn candles(prices: &[&Entry]) -> Vec<Value> {
+pub(super) fn candles(prices: &[&HistoryEntry]) -> Vec<Value> {
     let mut before = None;
     let mut candles = Vec::new();
     for (start, entries) in minutes(prices) {
@@ -59,7 +59,7 @@ pub(super) fn candles(prices: &[&Entry]) -> Vec<Value> {
 }
 
 /// The newest price of a ticker, or null.
-pub(super) fn quote(prices: &[&Entry]) -> Value {
+pub(super) fn quote(prices: &[&HistoryEntry]) -> Value {
     let last = prices.first().map(|entry| {
         let event = entry.event();
         json!({
@@ -72,13 +72,13 @@ pub(super) fn quote(prices: &[&Entry]) -> Value {
 }
 
 /// The first point of each minute out of the exposures of a ticker, oldest first.
-pub(super) fn points(exposures: &[&Entry]) -> Vec<Value> {
+pub(super) fn points(exposures: &[&HistoryEntry]) -> Vec<Value> {
     minutes(exposures).values().filter_map(|entries| entries.first()).map(|entry| rows::row(entry)).collect()
 }
 
 /// Sums of each minute out of the option trades of a ticker, oldest first. Cancelled trades are left out.
-pub(super) fn premium_ticks(trades: &[&Entry]) -> Vec<Value> {
-    let tick = |(start, entries): (u64, Vec<&Entry>)| {
+pub(super) fn premium_ticks(trades: &[&HistoryEntry]) -> Vec<Value> {
+    let tick = |(start, entries): (u64, Vec<&HistoryEntry>)| {
         let (mut volumes, mut premiums) = ([0; 2], [0.0; 2]);
         for entry in entries.iter().filter(|entry| !entry.is_canceled) {
             let event = entry.event();
@@ -101,8 +101,8 @@ pub(super) fn premium_ticks(trades: &[&Entry]) -> Vec<Value> {
 }
 
 /// The newest row of each strike, in ascending order of strikes.
-pub(super) fn strikes(strikes: &[&Entry]) -> Vec<Value> {
-    let mut newest: BTreeMap<u64, &Entry> = BTreeMap::new();
+pub(super) fn strikes(strikes: &[&HistoryEntry]) -> Vec<Value> {
+    let mut newest: BTreeMap<u64, &HistoryEntry> = BTreeMap::new();
     for entry in strikes.iter().rev() {
         // strikes have at most three decimals
         let mills = decimal(&entry.event(), "strike") * 1_000.0;

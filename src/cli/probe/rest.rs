@@ -171,8 +171,8 @@ impl Asker<'_> {
             ("a millisecond later", older, [(newer, &*before), (older, &*next_ms)]),
         ] {
             let mut asked = query.clone();
-            for (name, value) in bounds {
-                asked.set(name, value);
+            for (bound, value) in bounds {
+                asked.set(bound, value);
             }
             let Some(body) = self.get(name, &asked).await else { continue };
             let answer = rows::page(&body, source.time);

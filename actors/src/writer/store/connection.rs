@@ -3,7 +3,7 @@
 use uw_websocket_core::slots::slot_of;
 
 use super::address::Address;
-use super::cluster::connection::{ClusterConnection, Reach};
+use super::cluster::connection::{ClusterConnection, ReachableSlots};
 use super::cluster::queries::Missed;
 use super::cluster::units::StreamUnits;
 use super::fault::{Refusal, StoreFault};
@@ -78,9 +78,9 @@ impl RedisConnection {
 
     /// Returns which slots can be written to.
     #[must_use]
-    pub fn reach(&self) -> Reach {
+    pub fn reach(&self) -> ReachableSlots {
         match &self.0 {
-            Way::Server(_) => Reach::All,
+            Way::Server(_) => ReachableSlots::All,
             Way::Cluster(cluster) => cluster.reach(),
         }
     }

@@ -79,8 +79,8 @@ fn answer(world: World, question: &AuditQuestion, asked: usize, made: u64) -> Au
     let at_us = |n: u64| FIRST_HOUR_US + n * EVERY_US;
     let known = (0..made).filter(|n| (world.knows)(*n, asked));
     match question.asked {
-        Asked::Minutes { .. } | Asked::Newest => unreachable!("of trades"),
-        Asked::Sums => {
+        EvidenceWanted::Minutes { .. } | EvidenceWanted::Newest => unreachable!("of trades"),
+        EvidenceWanted::Sums => {
             let mut sums = Sums::new();
             for n in known {
                 let minute = at_us(n) - at_us(n) % MINUTE_US;
@@ -88,7 +88,7 @@ fn answer(world: World, question: &AuditQuestion, asked: usize, made: u64) -> Au
             }
             AuditAnswer::Sums(sums)
         }
-        Asked::Rows { from_us, to_us } => {
+        EvidenceWanted::Rows { from_us, to_us } => {
             let rows = known.filter(|n| (from_us..to_us).contains(&at_us(*n)));
             AuditAnswer::Rows(rows.map(|n| (id(n), at_us(n))).collect())
         }

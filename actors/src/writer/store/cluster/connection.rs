@@ -53,21 +53,21 @@ struct Away {
 
 /// Which slots have a node that is connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
+pub enum ReachableSlots {
     /// All, as on a single server.
     #[default]
     All,
     /// Those that are `true`.
-    Slots(Vec<bool>),
+    Some(Vec<bool>),
 }
 
-impl Reach {
+impl ReachableSlots {
     /// Whether a slot can be written to.
     #[must_use]
     pub fn has(&self, slot: u16) -> bool {
         match self {
-            Reach::All => true,
-            Reach::Slots(slots) => slots.get(usize::from(slot)).copied().unwrap_or_default(),
+            ReachableSlots::All => true,
+            ReachableSlots::Some(slots) => slots.get(usize::from(slot)).copied().unwrap_or_default(),
         }
     }
 }
@@ -158,12 +158,12 @@ impl ClusterConnection {
 
     /// Returns which slots can be written to.
     #[must_use]
-    pub fn reach(&self) -> Reach {
+    pub fn reach(&self) -> ReachableSlots {
         if self.away.is_empty() && self.map.covered() == usize::from(SLOTS) {
-            return Reach::All;
+            return ReachableSlots::All;
         }
         let is_linked = |slot| self.owner(slot).is_some_and(|node| self.links.contains_key(node));
-        Reach::Slots((0..SLOTS).map(is_linked).collect())
+        ReachableSlots::Some((0..SLOTS).map(is_linked).collect())
     }
 
     /// Returns a key of the service in a slot of this node; `None` if none is found.

@@ -110,7 +110,7 @@ fn answer(
     let mut known = (0..=now).filter(|minute| {
         (market.knows)(*minute, asked) && subject.is_expected(at_us(*minute), at_us(*minute) + MINUTE_US)
     });
-    if question.asked == Asked::Newest {
+    if question.asked == EvidenceWanted::Newest {
         let newest = known.next_back().map(|minute| AuditAnswer::Newest(at_us(minute) + MINUTE_US / 2));
         return newest.unwrap_or(AuditAnswer::Nothing(NoEvidence::Empty));
     }
