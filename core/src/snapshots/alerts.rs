@@ -10,6 +10,9 @@ use super::times::{self, Present};
 
 /// Maximum number of alerts in a body, the same as in REST.
 const MAX_ROWS: usize = 100;
+/// Maximum number of alerts of events that are kept, with all their versions. More than a body shows: REST dates an alert up to
+/// 16 s before the feed does, so that an alert that REST no longer answers may be newer than the last that it does.
+const MAX_EVENTS: usize = 4 * MAX_ROWS;
 /// Maximum difference between the times of one alert in REST and on the feed: the feed states the last trade in
 /// milliseconds, REST the alert's creation.
 const SAME_WITHIN_US: u64 = 30 * 1_000_000;
@@ -66,7 +69,7 @@ impl Alerts {
         }
         let at = self.events.partition_point(|known| known.age() > alert.age());
         self.events.insert(at, alert);
-        self.events.truncate(MAX_ROWS);
+        self.events.truncate(MAX_EVENTS);
         Ok(())
     }
 

@@ -188,11 +188,11 @@ fn the_newest_hundred_are_kept() {
         .collect();
     let base: Vec<&str> = base.iter().map(|row| &**row).collect();
     let mut alerts = alerts(&base);
-    for size in 0..150 {
+    for size in 0..500 {
         add(&mut alerts, &event(size, size), 1_000);
     }
-    assert_eq!(alerts.events.len(), MAX_ROWS);
-    assert_eq!(shown(&alerts), (50..150).rev().map(|size| format!("{size} at {size}")).collect::<Vec<_>>());
+    assert_eq!(alerts.events.len(), MAX_EVENTS);
+    assert_eq!(shown(&alerts), (400..500).rev().map(|size| format!("{size} at {size}")).collect::<Vec<_>>());
 
     // an alert older than REST's hundred is not shown, and REST's answer stays unchanged
     let mut alerts = super::tests::alerts(&base);
@@ -201,6 +201,26 @@ fn the_newest_hundred_are_kept() {
     let more: Vec<&str> = base.iter().rev().chain(&base).copied().collect();
     alerts.rebase(&more).unwrap();
     assert_eq!(alerts.shown().collect::<Vec<_>>(), more);
+}
+
+#[test]
+fn an_alert_that_rest_dates_before_its_hundred_stays_while_it_is_newer_than_their_last() {
+    // REST dates each 10 s earlier, and answers with the newest hundred of them
+    let created = us("2025-10-03T20:13:07.102593Z") - 10_000_000;
+    let base: Vec<String> = (1..=100)
+        .map(|size| {
+            format!(
+                r#"{{"created_at":"{}","alert_rule":"R","option_chain":"SPY251003P00669000","total_size":{size},"total_premium":"10","price":"{size}"}}"#,
+                times::micros(created + size * 1_000)
+            )
+        })
+        .collect();
+    let mut alerts = alerts(&base.iter().map(|row| &**row).collect::<Vec<_>>());
+    for size in 0..=100 {
+        add(&mut alerts, &event(size, size), 1_000 + size);
+    }
+    assert_eq!(shown(&alerts)[..2], ["0 at 0", "100 at 100"]);
+    assert_eq!(alerts.shown().count(), MAX_ROWS);
 }
 
 #[test]
