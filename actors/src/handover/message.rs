@@ -16,7 +16,7 @@ use crate::observation::Observations;
 pub const MAX_VALUE: usize = 16 * 1024 * 1024;
 /// Maximum number of events: more than any batch has.
 const MAX_EVENTS: usize = 65_536;
-/// Maximum size of a receipt that is read: two indexes of up to six characters for each of [`MAX_EVENTS`].
+/// Maximum size of a receipt that is read: two indexes of up to six characters for each event of a batch.
 pub const MAX_RECEIPT: usize = 1024 * 1024;
 /// Maximum length of a name, as of those in the ledger.
 const MAX_NAME: usize = 256;
