@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -10,7 +10,7 @@ use super::{TARGETS, TOPICS, owner, setup};
 use crate::support::cluster::{Cluster, FAILOVER, SLOTS};
 use crate::support::oracle::{assert_streams_equal, expected};
 use crate::support::under_traffic::{self, under_traffic};
-use crate::support::{Feed, wait_for};
+use crate::support::{Feed, has_passed, wait_for};
 
 /// What happens to a node.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,9 @@ enum Fault {
     /// A slot is moved, and its owner is killed in the middle.
     MoveAndKill,
 }
+
+/// Longer than an election takes.
+const ELECTION: Duration = Duration::from_secs(20);
 
 const FAULTS: [Fault; 6] =
     [Fault::Kill, Fault::Lose, Fault::Pause, Fault::HandOver, Fault::Move, Fault::MoveAndKill];
@@ -56,8 +59,15 @@ fn strike(fault: Fault, cluster: &mut Cluster, rng: &mut Rng) -> bool {
         }
         Fault::Pause => {
             cluster.pause(master);
-            cluster.wait_until_owner_is(slot, replica);
+            let paused = Instant::now();
+            // it has no replica that could follow if the servers have just undone a hand-over
+            wait_for("the node is replaced, or none can replace it", FAILOVER, || {
+                let replaced = cluster.is_owner_to_all(slot, replica);
+                if has_passed(paused, ELECTION) { Ok(()) } else { replaced }
+            });
+            let is_replaced = cluster.is_owner_to_all(slot, replica).is_ok();
             cluster.resume(master);
+            return is_replaced;
         }
         Fault::HandOver => cluster.hand_over(replica),
         Fault::Move if cluster.moves_slots_atomically() && rng.bool() => cluster.move_atomically(slot, other),

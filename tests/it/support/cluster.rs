@@ -274,7 +274,7 @@ impl Cluster {
     }
 
     /// Whether every node that answers names a node as the owner of a slot.
-    fn is_owner_to_all(&self, slot: u16, owner: usize) -> Result<(), String> {
+    pub(crate) fn is_owner_to_all(&self, slot: u16, owner: usize) -> Result<(), String> {
         for (index, node) in self.answering() {
             let named = self.named_owner(node, slot)?;
             if named != owner {
