@@ -1,11 +1,9 @@
 //! Deaths in the middle of a hand-over, and of storing late events.
 
 use super::{
-    OFFER, PRICES, Stranded, assert_nothing_is_handed_over, forget_owner, gaps, refuse_entries, take_entries,
-    wait_for_gap, wait_for_prices,
+    OFFER, PRICES, Stranded, assert_nothing_is_handed_over, forget_owner, gaps, wait_for_gap, wait_for_prices,
 };
 use crate::support::oracle::assert_stream_holds;
-use crate::support::sample::payloads;
 use crate::support::{RedisServer, SOON, Service, Setup, wait_for};
 
 /// Everything that a writer sends is in Redis, and it is told so, but never does anything about it.
@@ -25,28 +23,23 @@ fn a_receipt_that_nobody_fetches_holds_up_no_other_queue_and_waits_for_its_own()
     let mut stranded = Stranded::new();
     stranded.take_over();
     // a user of its own, so that it alone can be kept from storing
-    let allow =
-        |right| stranded.redis.command::<()>(&["ACL", "SETUSER", "third", "on", ">third", "~*", "&*", right]);
-    allow("+@all");
+    let allow = |redis: &RedisServer, right| {
+        redis.command::<()>(&["ACL", "SETUSER", "third", "on", ">third", "~*", "&*", right]);
+    };
+    allow(&stranded.redis, "+@all");
     let url = format!("redis://third:third@127.0.0.1:{}/0", stranded.redis.port());
     let third = Setup::new(&stranded.feed, &stranded.redis).set("REDIS_URL", &url).start();
     third.wait_for_log("it stands by", |record| record.msg == "standing by");
-    refuse_entries(&stranded.redis);
-    let second = payloads("price", "SPY", 150, 60);
-    stranded.feed.send_all("price:SPY", &second);
-    stranded.standby.wait_for_metric("uw_ws_spool_events", &[], 60);
-    stranded.standby.kill9();
-    forget_owner(&stranded.redis);
-    take_entries(&stranded.redis);
+    let second = stranded.strand_second();
     third.wait_until_ready();
-    allow("-xadd");
+    allow(&stranded.redis, "-xadd");
     let mut first = stranded.setup.clone().start();
     wait_for("a batch is offered", SOON, || match stranded.redis.command::<u64>(&["EXISTS", OFFER]) {
         0 => Err("it is not".to_owned()),
         _ => Ok(()),
     });
     first.kill9();
-    allow("+xadd");
+    allow(&stranded.redis, "+xadd");
     wait_for_prices(&stranded.redis, 150);
 
     let back = stranded.standby_setup.clone().start();

@@ -64,6 +64,19 @@ impl Stranded {
         meanwhile
     }
 
+    /// Kills the one that took over while 60 prices are on its disk alone, and returns them.
+    #[track_caller]
+    fn strand_second(&mut self) -> Vec<String> {
+        refuse_entries(&self.redis);
+        let second = payloads("price", "SPY", 150, 60);
+        self.feed.send_all("price:SPY", &second);
+        self.standby.wait_for_metric("uw_ws_spool_events", &[], 60);
+        self.standby.kill9();
+        forget_owner(&self.redis);
+        take_entries(&self.redis);
+        second
+    }
+
     /// Kills the owner and waits until the other instance is ready.
     #[track_caller]
     fn take_over(&mut self) {
@@ -263,13 +276,7 @@ fn two_owners_that_die_one_after_the_other_lose_and_double_nothing() {
     let mut stranded = Stranded::new();
     stranded.take_over();
     let second_setup = stranded.standby_setup.clone();
-    refuse_entries(&stranded.redis);
-    let second = payloads("price", "SPY", 150, 60);
-    stranded.feed.send_all("price:SPY", &second);
-    stranded.standby.wait_for_metric("uw_ws_spool_events", &[], 60);
-    stranded.standby.kill9();
-    forget_owner(&stranded.redis);
-    take_entries(&stranded.redis);
+    let second = stranded.strand_second();
     let first = stranded.setup.clone().start_ready();
     wait_for_prices(&stranded.redis, 150);
     let back = second_setup.start();
